@@ -1,0 +1,93 @@
+// What AddressSanitizer, ThreadSanitizer and Valgrind must be told about green threads.
+//
+// All of it is part of the switch itself (context.h), so that the instrumented builds run the same code as the others.
+#pragma once
+
+#include <cstddef>
+
+#if defined(__SANITIZE_ADDRESS__)
+#define RT_ADDRESS_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define RT_ADDRESS_SANITIZER 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define RT_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define RT_THREAD_SANITIZER 1
+#endif
+#endif
+
+#if defined(RT_ADDRESS_SANITIZER)
+#include <sanitizer/asan_interface.h>
+#include <sanitizer/common_interface_defs.h>
+#endif
+#if defined(RT_THREAD_SANITIZER)
+#include <sanitizer/tsan_interface.h>
+#endif
+#if __has_include(<valgrind/valgrind.h>)
+#include <valgrind/valgrind.h>
+#define RT_VALGRIND 1
+#endif
+
+namespace rt::detail {
+
+#if defined(RT_ADDRESS_SANITIZER)
+inline constexpr bool under_address_sanitizer = true;
+#else
+inline constexpr bool under_address_sanitizer = false;
+#endif
+#if defined(RT_THREAD_SANITIZER)
+inline constexpr bool under_thread_sanitizer = true;
+#else
+inline constexpr bool under_thread_sanitizer = false;
+#endif
+
+/// The sanitizers' view of one flow of control: a green thread, or a kernel thread's own stack.
+struct sanitizer_state {
+  [[maybe_unused]] const void* stack_low = nullptr;
+  [[maybe_unused]] std::size_t stack_size = 0;
+#if defined(RT_ADDRESS_SANITIZER)
+  void* fake_stack = nullptr;
+#endif
+#if defined(RT_THREAD_SANITIZER)
+  void* fiber = nullptr;
+#endif
+
+  /// A green thread begins on [low, low + size): its memory may hold poison of the one before.
+  void begin([[maybe_unused]] const void* low, [[maybe_unused]] std::size_t size) noexcept {
+    stack_low = low;
+    stack_size = size;
+#if defined(RT_ADDRESS_SANITIZER)
+    fake_stack = nullptr;
+    __asan_unpoison_memory_region(low, size);
+#endif
+#if defined(RT_THREAD_SANITIZER)
+    fiber = __tsan_create_fiber(0);
+#endif
+  }
+  /// The green thread has been left for the last time.
+  void end() noexcept {
+#if defined(RT_THREAD_SANITIZER)
+    __tsan_destroy_fiber(fiber);
+    fiber = nullptr;
+#endif
+  }
+  /// The calling kernel thread's own stack.
+  void adopt_thread() noexcept {
+#if defined(RT_THREAD_SANITIZER)
+    fiber = __tsan_get_current_fiber();
+#endif
+  }
+};
+
+/// Tells Valgrind that [low, low + size) is a stack, so that a switch is not taken for a huge frame.
+inline void register_stack([[maybe_unused]] void* low, [[maybe_unused]] std::size_t size) noexcept {
+#if defined(RT_VALGRIND)
+  static_cast<void>(VALGRIND_STACK_REGISTER(low, static_cast<char*>(low) + size));
+#endif
+}
+
+}  // namespace rt::detail

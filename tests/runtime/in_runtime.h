@@ -1,0 +1,44 @@
+// Runs a test's body on a green thread, with 1, 2 and 8 Ps in turn.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "rt/runtime.h"
+
+namespace rt_test {
+
+inline void in_runtime(int procs, const std::function<void()>& body) {
+  rt::run_options options;
+  options.max_procs = procs;
+  SCOPED_TRACE("procs = " + std::to_string(procs));
+  rt::run(
+      [&] {
+        body();
+        return 0;
+      },
+      options);
+}
+
+/// One test for each number of Ps.
+class on_procs : public testing::TestWithParam<int> {
+ protected:
+  void run(const std::function<void()>& body) { in_runtime(GetParam(), body); }
+};
+
+#define RT_ON_PROCS(suite)                                                     \
+  class suite : public rt_test::on_procs {};                                   \
+  INSTANTIATE_TEST_SUITE_P(procs, suite, testing::Values(1, 2, 8),             \
+                           [](const testing::TestParamInfo<int>& one) { return std::to_string(one.param); })
+
+/// Divides work in builds that are slower by an order of magnitude.
+inline int scaled(int count) {
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || !defined(__OPTIMIZE__) || defined(__aarch64__)
+  return count / 10 < 1 ? 1 : count / 10;
+#else
+  return count;
+#endif
+}
+
+}  // namespace rt_test

@@ -1,0 +1,34 @@
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include "rt/rt.h"
+#include "tests/runtime/in_runtime.h"
+
+namespace {
+
+using namespace std::chrono_literals;
+
+long voluntary_switches() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_nvcsw;
+}
+
+// With everybody parked, no thread of the runtime wakes: no polling, no monitor.
+TEST(idle, means_no_wake_ups) {
+  rt_test::in_runtime(2, [] {
+    rt::chan<int> never;
+    rt::scope scope;
+    for (int i = 0; i < rt_test::scaled(10000); ++i) scope.go([&] { never.recv(); });
+    rt::sleep_for(300ms);  // the monitor notices that all is quiet
+    rt::chan<long> result;
+    long before = voluntary_switches();
+    rt::sleep_for(1s);
+    long woken = voluntary_switches() - before;
+    EXPECT_LT(woken, 12) << "the one timer costs a few, a poll each second or each 10 ms would cost more";
+    scope.cancel();
+    scope.wait();
+  });
+}
+
+}  // namespace
