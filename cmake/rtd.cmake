@@ -23,6 +23,10 @@ cmake_path(NORMAL_PATH RTD_SOURCE_ROOT)
 # with all code that runs on a green thread: the unwinder follows the former, the stack guard relies on the latter.
 set(RTD_CODE_OPTIONS -fno-omit-frame-pointer -fstack-clash-protection)
 set(RTD_WARNING_OPTIONS -Wall -Wextra -Wshadow -Wnon-virtual-dtor)
+# GCC 12 sees overlapping copies in std::string code that has none (GCC PR 105329).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
+  list(APPEND RTD_WARNING_OPTIONS -Wno-restrict)
+endif()
 if(RTD_WERROR)
   list(APPEND RTD_WARNING_OPTIONS -Werror)
 endif()

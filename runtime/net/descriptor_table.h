@@ -1,7 +1,7 @@
 // All poll descriptors of the process: handed out, taken back, never freed.
 //
-// An event carries the number of its descriptor and the generation of its use, not a pointer: the number always leads to
-// a descriptor, and a generation that differs says that the event is for an earlier socket. The descriptors lie in
+// An event carries the number of its descriptor and the generation of its use, not a pointer: the number always leads
+// to a descriptor, and a generation that differs says that the event is for an earlier socket. The descriptors lie in
 // segments of growing size, so that finding one by its number takes no lock and they never move.
 #pragma once
 

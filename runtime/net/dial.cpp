@@ -93,9 +93,7 @@ conn dial_until(std::string_view network, std::string_view address, time_point d
   return conn(std::move(state));
 }
 
-conn dial(std::string_view network, std::string_view address) {
-  return dial_until(network, address, time_point());
-}
+conn dial(std::string_view network, std::string_view address) { return dial_until(network, address, time_point()); }
 
 conn dial(std::string_view network, std::string_view address, std::error_code& error) {
   return dial_until(network, address, time_point(), error);

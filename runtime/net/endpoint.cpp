@@ -37,7 +37,8 @@ failure split(std::string_view address, std::string_view& host, std::string_view
   host = address.substr(0, colon);
   port = address.substr(colon + 1);
   if (!host.empty() && host.front() == '[') {
-    if (host.back() != ']') return bad(address, "the bracket is not closed before the port; expected [IPv6 address]:port");
+    if (host.back() != ']')
+      return bad(address, "the bracket is not closed before the port; expected [IPv6 address]:port");
     host = host.substr(1, host.size() - 2);
     if (host.find_first_of("[]") != std::string_view::npos) return bad(address, "unexpected bracket");
     if (host.empty()) return bad(address, "nothing between the brackets; expected [IPv6 address]:port");
@@ -124,7 +125,8 @@ failure find_endpoints(std::string_view network_name, std::string_view address, 
   int family = family_of(result.kind);
   if (std::optional<socket_address> one = socket_address::from_digits(host, port)) {
     if (family != AF_UNSPEC && one->family() != family) {
-      return bad(address, family == AF_INET ? "network tcp4 needs an IPv4 address" : "network tcp6 needs an IPv6 address");
+      return bad(address,
+                 family == AF_INET ? "network tcp4 needs an IPv4 address" : "network tcp6 needs an IPv6 address");
     }
     // As connect(2) takes it on Linux, but said where everybody can see it: the unspecified address is this machine.
     if (use == purpose::dial && one->is_unspecified()) one = socket_address::loopback(one->family(), port);

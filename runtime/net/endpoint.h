@@ -17,8 +17,8 @@ enum class purpose : std::uint8_t { listen, dial };
 
 struct endpoints {
   network kind = network::tcp;
-  bool host_given = true;  ///< false: ":port", all addresses (listen) or this machine (dial)
-  bool looked_up = false;  ///< the addresses come from a host name
+  bool host_given = true;                 ///< false: ":port", all addresses (listen) or this machine (dial)
+  bool looked_up = false;                 ///< the addresses come from a host name
   std::vector<socket_address> addresses;  ///< never empty; in the order in which to try them
 };
 

@@ -1,7 +1,8 @@
 // The poller: one edge-triggered epoll instance for the process.
 //
-// It keeps nothing of its own between two runs of the runtime but the counts of the statistics; what belongs to a socket
-// is in its poll descriptor. A wake() that nobody consumed ends the first wait of the next run early, which is harmless.
+// It keeps nothing of its own between two runs of the runtime but the counts of the statistics; what belongs to a
+// socket is in its poll descriptor. A wake() that nobody consumed ends the first wait of the next run early, which is
+// harmless.
 #pragma once
 
 #include <atomic>

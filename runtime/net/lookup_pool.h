@@ -1,9 +1,9 @@
 // Looking up host names on threads of their own, because getaddrinfo blocks (files, DNS) and cannot be told not to.
 //
-// A green thread hands its question to the pool and parks; a helper thread answers. There are at most so many helpers as
-// the pool allows, made when needed, and one that had nothing to do for a while ends. A green thread that gives up (its
-// deadline passed, it was cancelled) leaves its question behind: both hold a share of it, and whoever lets go last frees
-// it with its answer. A question that nobody waits for any more is not asked.
+// A green thread hands its question to the pool and parks; a helper thread answers. There are at most so many helpers
+// as the pool allows, made when needed, and one that had nothing to do for a while ends. A green thread that gives up
+// (its deadline passed, it was cancelled) leaves its question behind: both hold a share of it, and whoever lets go last
+// frees it with its answer. A question that nobody waits for any more is not asked.
 //
 // Rejected: rt::blocking around getaddrinfo (a dead name server would hold one kernel thread for each question, without
 // bound, and neither deadline nor cancellation could end the wait); a DNS client of our own (the system's configuration

@@ -24,7 +24,8 @@ bool operation_gate::enter_slow(direction side) {
       if ((word & closed_bit) != 0) return false;
       if ((word & busy_bit(side)) == 0) {
         std::uint32_t entered = (word | busy_bit(side)) + unit;
-        if (word_.compare_exchange_weak(word, entered, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+        if (word_.compare_exchange_weak(word, entered, std::memory_order_acquire, std::memory_order_relaxed))
+          return true;
       } else if (word_.compare_exchange_weak(word, word | queued_bit(side), std::memory_order_relaxed)) {
         break;  // from now on the one inside cannot leave without looking at the queue
       }
@@ -106,7 +107,8 @@ bool operation_gate::enter_shared() noexcept {
   std::uint32_t word = word_.load(std::memory_order_relaxed);
   while (true) {
     if ((word & closed_bit) != 0) return false;
-    if (word_.compare_exchange_weak(word, word + unit, std::memory_order_acquire, std::memory_order_relaxed)) return true;
+    if (word_.compare_exchange_weak(word, word + unit, std::memory_order_acquire, std::memory_order_relaxed))
+      return true;
   }
 }
 

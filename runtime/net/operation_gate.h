@@ -1,12 +1,12 @@
 // Who may use a socket's descriptor: the count of running operations, turns for readers and writers, and the close.
 //
-// close() must wake operations that wait, and must not let one that is about to start touch the descriptor number, which
-// the system may have given to another file already. So an operation enters before it looks at the number and leaves
-// afterwards; close() only forbids to enter, and the last one out (perhaps the closer itself) really closes.
+// close() must wake operations that wait, and must not let one that is about to start touch the descriptor number,
+// which the system may have given to another file already. So an operation enters before it looks at the number and
+// leaves afterwards; close() only forbids to enter, and the last one out (perhaps the closer itself) really closes.
 //
-// One word: closed, a "busy" and a "queued" bit for each direction, and the number of operations inside plus one for the
-// socket being open. Entering and leaving without contention is one compare-exchange each. A reader that finds another
-// reader inside queues here; the one that leaves hands its place over, first come, first served.
+// One word: closed, a "busy" and a "queued" bit for each direction, and the number of operations inside plus one for
+// the socket being open. Entering and leaving without contention is one compare-exchange each. A reader that finds
+// another reader inside queues here; the one that leaves hands its place over, first come, first served.
 #pragma once
 
 #include <atomic>

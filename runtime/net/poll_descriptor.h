@@ -6,15 +6,16 @@
 //     ready    the kernel has reported something since the word was last emptied
 //     pointer  this green thread waits
 //
-// An operation tries its system call first. When that would block, the green thread puts itself into the word and parks;
-// the poller exchanges the word for `ready` and makes ready whomever it found there. The green thread takes itself (or
-// the `ready`) out of the word and tries again. epoll is edge-triggered and a socket is registered once, for both
-// directions, when it first has to wait; so a connection that never waits costs no epoll call, and one that does costs
-// no further ones.
+// An operation tries its system call first. When that would block, the green thread puts itself into the word and
+// parks; the poller exchanges the word for `ready` and makes ready whomever it found there. The green thread takes
+// itself (or the `ready`) out of the word and tries again. epoll is edge-triggered and a socket is registered once, for
+// both directions, when it first has to wait; so a connection that never waits costs no epoll call, and one that does
+// costs no further ones.
 //
 // Invariants
 //   1 At most one green thread at a time waits in one direction (operation_gate.h queues the others).
-//   2 `ready` is a hint: it leads to one more try, never to a result. So a report that belongs to an earlier socket with
+//   2 `ready` is a hint: it leads to one more try, never to a result. So a report that belongs to an earlier socket
+//   with
 //     the same descriptor number, or that was consumed already, costs a wasted system call and nothing else.
 //   3 A word is emptied before a system call, and set after an event; so an event that comes after a try that found
 //     nothing is never overwritten (the fence in discard_ready).
@@ -23,11 +24,12 @@
 //   5 Descriptors are never freed, only used again with another generation (descriptor_table.h), so that an event or a
 //     setter that comes late finds memory of the right type.
 //
-// The races by name: *late event*: epoll_wait has returned an event, then the socket was closed and its descriptor serves
-// another socket: the generation in the event is compared, and what slips through is harmless by invariant 2. *Moved
-// deadline*: a green thread parks until the old one; set_deadline unparks it and it looks again, by invariant 4. *Wake of
-// a dead one*: the pointer was read from the word, then the waiter gave up and ended: see park.h. *Stale errno*: a green
-// thread reads errno through an address that belongs to the kernel thread it ran on before: see system_calls.h.
+// The races by name: *late event*: epoll_wait has returned an event, then the socket was closed and its descriptor
+// serves another socket: the generation in the event is compared, and what slips through is harmless by invariant 2.
+// *Moved deadline*: a green thread parks until the old one; set_deadline unparks it and it looks again, by invariant 4.
+// *Wake of a dead one*: the pointer was read from the word, then the waiter gave up and ended: see park.h. *Stale
+// errno*: a green thread reads errno through an address that belongs to the kernel thread it ran on before: see
+// system_calls.h.
 //
 // Rejected: level-triggered epoll with one-shot registration (a system call for each wait); a list of waiters for each
 // direction (two readers of one stream can do nothing sensible with it, the gate makes them take turns); Go's timer for

@@ -58,7 +58,8 @@ bool is_out_of_resources(int result) noexcept {
 // An operation's stay inside the gate.
 class socket_state::turn {
  public:
-  turn(socket_state& of, direction side, std::error_code& error) : of_(of), side_(side), entered_(of.gate_.enter(side)) {
+  turn(socket_state& of, direction side, std::error_code& error)
+      : of_(of), side_(side), entered_(of.gate_.enter(side)) {
     if (!entered_) error = errc::closed;
   }
   ~turn() {
@@ -178,8 +179,7 @@ std::size_t socket_state::send(const void* data, std::size_t size, std::error_co
   const char* next = static_cast<const char*>(data);
   std::size_t done = 0;
   while (done < size) {
-    ssize_t count =
-        repeat(direction::write, error, [&] { return system_call::send(fd_, next + done, size - done); });
+    ssize_t count = repeat(direction::write, error, [&] { return system_call::send(fd_, next + done, size - done); });
     if (count < 0) break;
     done += static_cast<std::size_t>(count);
     rt::detail::poll_attention(rt::detail::current_worker());

@@ -1,8 +1,9 @@
 // What the handles conn and listener share: the socket, and all operations on it.
 //
-// An operation enters the gate (operation_gate.h), asks for cancellation and for the deadline, tries its system call, and
-// waits in the poll descriptor (poll_descriptor.h) while the system says that it would block. Every operation lets other
-// green threads go first when the scheduler asks for that, so a loop over a socket that always has data holds nobody up.
+// An operation enters the gate (operation_gate.h), asks for cancellation and for the deadline, tries its system call,
+// and waits in the poll descriptor (poll_descriptor.h) while the system says that it would block. Every operation lets
+// other green threads go first when the scheduler asks for that, so a loop over a socket that always has data holds
+// nobody up.
 #pragma once
 
 #include <sys/stat.h>

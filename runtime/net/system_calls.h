@@ -1,8 +1,8 @@
 // The system calls on sockets, with errno folded into the result: the value, or the negated error number.
 //
 // They are functions of their own, never inlined, for a reason: the C library declares the address of errno to be
-// constant in a function, so a compiler may compute it once. A function that parks between two calls would then read the
-// errno of the kernel thread that it ran on before. Here the address cannot outlive one call.
+// constant in a function, so a compiler may compute it once. A function that parks between two calls would then read
+// the errno of the kernel thread that it ran on before. Here the address cannot outlive one call.
 #pragma once
 
 #include <sys/socket.h>

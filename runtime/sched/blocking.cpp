@@ -2,6 +2,7 @@
 #include "rt/blocking.h"
 
 #include "runtime/os/clock.h"
+#include "runtime/sched/fast_path.h"
 #include "runtime/sched/scheduler.h"
 
 namespace rt::detail {

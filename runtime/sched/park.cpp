@@ -6,6 +6,7 @@
 #include "runtime/os/clock.h"
 #include "runtime/os/fatal.h"
 #include "runtime/sched/cancel_domain.h"
+#include "runtime/sched/fast_path.h"
 #include "runtime/sched/scheduler.h"
 
 namespace rt::detail {
@@ -180,13 +181,7 @@ void unpark(green_thread& one) noexcept {
 
 void make_ready(green_thread& one) noexcept { the_scheduler()->make_ready(current_worker(), one); }
 
-bool cancellation_pending(const green_thread& self) noexcept {
-  return self.domain->is_cancelled() && self.shield == 0;
-}
-
-void throw_if_cancellation_pending(const green_thread& self) {
-  if (cancellation_pending(self)) [[unlikely]] throw cancelled();
-}
+void throw_cancelled() { throw cancelled(); }
 
 void yield_processor() noexcept {
   worker* self = current_worker();

@@ -24,6 +24,7 @@
 #include <cstdint>
 
 #include "runtime/os/worker_slot.h"
+#include "runtime/sched/cancel_domain.h"
 #include "runtime/sched/processor.h"
 
 namespace rt::detail {
@@ -57,9 +58,14 @@ bool claim_parked(green_thread& one) noexcept;
 void make_ready(green_thread& one) noexcept;
 
 /// Whether the calling green thread must give up its wait: cancelled, and not shielded.
-bool cancellation_pending(const green_thread& self) noexcept;
+inline bool cancellation_pending(const green_thread& self) noexcept {
+  return self.domain->is_cancelled() && self.shield == 0;
+}
+[[noreturn]] void throw_cancelled();
 /// Throws rt::cancelled if so.
-void throw_if_cancellation_pending(const green_thread& self);
+inline void throw_if_cancellation_pending(const green_thread& self) {
+  if (cancellation_pending(self)) [[unlikely]] throw_cancelled();
+}
 
 /// Moves the calling green thread to the end of its P's queue and runs others.
 void yield_processor() noexcept;

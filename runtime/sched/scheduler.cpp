@@ -7,19 +7,15 @@
 #include "runtime/os/clock.h"
 #include "runtime/os/fatal.h"
 #include "runtime/os/futex.h"
+#include "runtime/sched/fast_path.h"
 #include "runtime/sched/system_monitor.h"
 
 namespace rt::detail {
 
 namespace {
 
-std::atomic<scheduler*> instance{nullptr};
-
 // Every how many decisions the global queue goes first (Go's number: a prime, so that it falls into step with nothing).
 constexpr std::uint32_t global_period = 61;
-// How many times in a row runnext may go before the ring, so that two green threads that wake each other do not starve
-// the others of their P.
-constexpr std::uint8_t most_runnext_in_a_row = 64;
 // At least how often timers, poller and global queue are looked at while a P is busy, in nanoseconds.
 constexpr std::int64_t check_interval = 20'000;
 // At least how often the poller is looked at while all Ps are busy, in nanoseconds (the call costs about 0.5 us).
@@ -29,8 +25,11 @@ constexpr std::int64_t long_slice = 1'000;
 
 }  // namespace
 
-scheduler* the_scheduler() noexcept { return instance.load(std::memory_order_relaxed); }
-void set_the_scheduler(scheduler* one) noexcept { instance.store(one, std::memory_order_release); }
+std::atomic<scheduler*> scheduler_instance{nullptr};
+
+void set_the_scheduler(scheduler* one) noexcept {
+  scheduler_instance.store(one, std::memory_order_release);  // pairs with the start of threads, which read it
+}
 
 void ready_list::push(green_thread& one) noexcept {
   one.link = nullptr;
@@ -79,29 +78,6 @@ scheduler::~scheduler() {
 // ---------------------------------------------------------------------------------------------------------------------
 // Queues
 
-void scheduler::make_ready(worker* self, green_thread& one) noexcept {
-  one.where.store(phase::runnable, std::memory_order_relaxed);
-  if (self == nullptr || self->p == nullptr) {
-    one.ready_cycles = 0;
-    push_global(one);
-    wake_for_work();
-    return;
-  }
-  processor& p = *self->p;
-  // One in 64 waits in the run queue is measured (the two reads of the cycle counter cost more than a switch).
-  one.ready_cycles = (p.tick.load(std::memory_order_relaxed) & 63) == 0 ? os::cycles() : 0;
-  green_thread* before;
-  if (p.alone) {
-    before = p.runnext.load(std::memory_order_relaxed);
-    p.runnext.store(&one, std::memory_order_relaxed);
-    if (before != nullptr) push_local(p, *before);
-    return;
-  }
-  before = p.runnext.exchange(&one, std::memory_order_seq_cst);  // the full fence of invariant 3
-  if (before != nullptr) push_local(p, *before);
-  wake_for_work();
-}
-
 void scheduler::make_ready(worker* self, ready_list& list) noexcept {
   bool any = list.first != nullptr;
   for (green_thread* one = list.first; one != nullptr;) {
@@ -122,8 +98,8 @@ void scheduler::make_ready(worker* self, ready_list& list) noexcept {
   }
 }
 
-void scheduler::push_local(processor& p, green_thread& one) noexcept {
-  while (!p.ring.push(&one)) {
+void scheduler::push_overflowing(processor& p, green_thread& one) noexcept {
+  do {
     std::array<green_thread*, run_queue::capacity / 2> half;
     std::uint32_t count = p.ring.take_half(half);
     if (count == 0) continue;  // thieves made room
@@ -138,7 +114,7 @@ void scheduler::push_local(processor& p, green_thread& one) noexcept {
       global_last_ = half[i];
     }
     global_count_.store(global_count_.load(std::memory_order_relaxed) + count, std::memory_order_seq_cst);
-  }
+  } while (!p.ring.push(&one));
 }
 
 void scheduler::push_global(green_thread& one) noexcept {
@@ -175,53 +151,14 @@ green_thread* scheduler::take_global(processor& p, std::uint32_t most) noexcept 
   return first;
 }
 
-green_thread* scheduler::pick_local(processor& p) noexcept {
-  std::uint32_t tick = p.tick.load(std::memory_order_relaxed) + 1;
-  p.tick.store(tick, std::memory_order_relaxed);
-  if (p.attention.load(std::memory_order_relaxed) != 0) [[unlikely]] return nullptr;
-  if ((tick & p.check_mask) == 0 && os::cycles() >= p.next_check) [[unlikely]] return nullptr;
-  green_thread* next = p.runnext.load(std::memory_order_relaxed);
-  if (next != nullptr && p.runnext_streak < most_runnext_in_a_row) {
-    bool mine = true;
-    if (p.alone) {
-      p.runnext.store(nullptr, std::memory_order_relaxed);
-    } else {
-      mine = p.runnext.compare_exchange_strong(next, nullptr, std::memory_order_acq_rel);  // against a thief
-    }
-    if (mine) {
-      ++p.runnext_streak;
-      observe_start(p, *next);
-      return next;
-    }
-  }
-  p.runnext_streak = 0;
-  next = p.ring.pop(p.alone);
-  if (next == nullptr) {
-    // Perhaps runnext was only kept back above.
-    if (p.runnext.load(std::memory_order_relaxed) == nullptr) return nullptr;
-    next = p.runnext.exchange(nullptr, std::memory_order_acq_rel);
-    if (next == nullptr) return nullptr;  // a thief was faster
-  }
-  observe_start(p, *next);
-  return next;
-}
-
-// What is noted about every green thread that begins a slice.
-void scheduler::observe_start(processor& p, green_thread& next) noexcept {
-  bump(p.switches);
-  next.where.store(phase::running, std::memory_order_relaxed);
-  bump(next.thread_switch, std::uint32_t{1});
-  group* owner = next.member_of.load(std::memory_order_relaxed);
-  if (owner != p.accounted_group) [[unlikely]] account(p, owner);
-  if (next.ready_cycles != 0) [[unlikely]] {
-    auto waited = static_cast<std::uint64_t>(static_cast<double>(os::cycles() - next.ready_cycles) /
-                                             os::cycles_per_nanosecond());
-    next.ready_cycles = 0;
-    int bucket = 0;
-    for (std::uint64_t bound = 1000; bucket < wait_buckets - 1 && waited > bound; bound *= 4) ++bucket;
-    bump(p.wait_histogram[bucket]);
-    bump(p.wait_nanoseconds, waited);
-  }
+void scheduler::observe_wait(processor& p, green_thread& next) noexcept {
+  auto waited =
+      static_cast<std::uint64_t>(static_cast<double>(os::cycles() - next.ready_cycles) / os::cycles_per_nanosecond());
+  next.ready_cycles = 0;
+  int bucket = 0;
+  for (std::uint64_t bound = 1000; bucket < wait_buckets - 1 && waited > bound; bound *= 4) ++bucket;
+  bump(p.wait_histogram[bucket]);
+  bump(p.wait_nanoseconds, waited);
 }
 
 void scheduler::account(processor& p, group* next) noexcept {
@@ -233,39 +170,6 @@ void scheduler::account(processor& p, group* next) noexcept {
   }
   p.accounted_group = next;
   p.accounted_cycles = now;
-}
-
-void scheduler::finish_switch(worker& self) noexcept {
-  green_thread* left = self.previous;
-  if (left == nullptr) return;
-  self.previous = nullptr;
-  switch (self.after) {
-    case after_switch::nothing:
-      break;
-    case after_switch::park: {
-      std::uint32_t active = park_word::active;
-      // Release: whoever claims it sees its stack at rest. Acquire: with a token, it sees what the waker wrote.
-      if (!left->park.compare_exchange_strong(active, park_word::parked, std::memory_order_acq_rel)) {
-        left->park.exchange(park_word::active, std::memory_order_acq_rel);  // the token came meanwhile: take it
-        make_ready(&self, *left);
-      }
-      break;
-    }
-    case after_switch::requeue:
-      left->where.store(phase::runnable, std::memory_order_relaxed);
-      push_local(*self.p, *left);
-      // While it was between two queues, an idle M may have looked for work and found none.
-      if (!self.p->alone && (self.p->tick.load(std::memory_order_relaxed) & 63) == 0) wake_for_work();
-      break;
-    case after_switch::requeue_global:
-      left->where.store(phase::runnable, std::memory_order_relaxed);
-      push_global(*left);
-      wake_for_work();
-      break;
-    case after_switch::end:
-      recycle(&self, *left);
-      break;
-  }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -312,7 +216,7 @@ green_thread* scheduler::find_runnable(worker& self) noexcept {
     p.attention.fetch_and(attention::stop, std::memory_order_relaxed);
     std::int64_t now = os::nanotime();
     if (green_thread* next = check_due(self, now); next != nullptr) return next;
-    if (green_thread* next = pick_local(p); next != nullptr) return next;
+    if (green_thread* next = pick_queued(p); next != nullptr) return next;
     if (green_thread* next = take_global(p, run_queue::capacity / 2); next != nullptr) return next;
     if (net_->has_waiters() && !poll_turn_.load(std::memory_order_relaxed)) {
       last_poll_.store(now, std::memory_order_relaxed);
@@ -355,7 +259,7 @@ green_thread* scheduler::steal(worker& self, std::int64_t& now) noexcept {
       if (pass == passes - 1 && victim.timers.next() <= now) {
         // The victim is busy with a long slice: its timers are run here. What they wake goes to this P.
         victim.timers.run(now);
-        if (green_thread* next = pick_local(*self.p); next != nullptr) return next;
+        if (green_thread* next = pick_queued(*self.p); next != nullptr) return next;
       }
       if (victim.idle.load(std::memory_order_relaxed)) continue;
       if (green_thread* next = victim.ring.steal_into(self.p->ring); next != nullptr) {

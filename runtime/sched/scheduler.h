@@ -59,9 +59,12 @@ class scheduler {
   void make_ready(worker* self, ready_list& list) noexcept;
   /// The end of the P's ring; half of a full ring moves to the global queue.
   void push_local(processor& p, green_thread& one) noexcept;
+  void push_overflowing(processor& p, green_thread& one) noexcept;
   void push_global(green_thread& one) noexcept;
-  /// What this P would run now without looking elsewhere; null: ask find_runnable.
+  /// What this P runs next when nothing else is due; null: ask find_runnable.
   green_thread* pick_local(processor& p) noexcept;
+  /// The next one of runnext and the ring. Null says that both are empty: only then may the P be given up.
+  green_thread* pick_queued(processor& p) noexcept;
   /// An M's loop. Returns when the scheduler shuts down.
   void run_worker(worker& self) noexcept;
   /// Leaves the running green thread for the scheduler's loop, which does `after` for it.
@@ -132,6 +135,7 @@ class scheduler {
   bool work_is_queued() noexcept;
   std::int64_t earliest_timer() noexcept;
   void observe_start(processor& p, green_thread& next) noexcept;
+  static void observe_wait(processor& p, green_thread& next) noexcept;
 
   void attach(worker& self, processor& p) noexcept;
   void release_proc_locked(processor& p) noexcept RT_REQUIRES(lock_);
@@ -182,7 +186,8 @@ class scheduler {
 };
 
 /// The running scheduler; null when no runtime runs.
-scheduler* the_scheduler() noexcept;
+extern std::atomic<scheduler*> scheduler_instance;
+inline scheduler* the_scheduler() noexcept { return scheduler_instance.load(std::memory_order_relaxed); }
 void set_the_scheduler(scheduler* instance) noexcept;
 
 }  // namespace rt::detail

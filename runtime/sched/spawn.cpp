@@ -8,6 +8,7 @@
 #include "runtime/os/clock.h"
 #include "runtime/os/fatal.h"
 #include "runtime/sched/cancel_domain.h"
+#include "runtime/sched/fast_path.h"
 #include "runtime/sched/scheduler.h"
 
 namespace rt::detail {

@@ -11,6 +11,7 @@
 #include "runtime/os/fatal.h"
 #include "runtime/os/futex.h"
 #include "runtime/os/thread.h"
+#include "runtime/sched/fast_path.h"
 #include "runtime/sched/scheduler.h"
 #include "runtime/sched/system_monitor.h"
 

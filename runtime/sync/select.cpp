@@ -32,7 +32,7 @@ class random_order {
  public:
   random_order(worker* self, std::size_t count) noexcept : count_(count) {
     std::uint64_t random = self != nullptr ? self->next_random() : os::cycles();
-    place_ = random % count;
+    place_ = count == 0 ? 0 : random % count;
     step_ = 1;
     if (count > 2) {
       step_ = (random >> 8) % count;

@@ -55,6 +55,17 @@ class waiter_queue {
     }
     last_ = &one;
   }
+  void push_front(waiter& one) noexcept {
+    one.previous = nullptr;
+    one.next = first_;
+    one.queued = true;
+    if (first_ != nullptr) {
+      first_->previous = &one;
+    } else {
+      last_ = &one;
+    }
+    first_ = &one;
+  }
   void remove(waiter& one) noexcept {
     if (!one.queued) return;
     if (one.previous != nullptr) {

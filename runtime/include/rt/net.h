@@ -17,11 +17,11 @@ namespace rt::net {
 
 /// Errors that the operating system has no number for.
 enum class errc {
-  eof = 1,      ///< The peer has closed its side (read_some and read_exactly only).
-  closed,       ///< The connection or listener was closed on this side, possibly while the call was waiting.
-  timed_out,    ///< The deadline passed.
-  bad_address,  ///< The address cannot be parsed; the message of the exception says which and what is expected.
-  not_found,    ///< The host name has no address.
+  eof = 1,        ///< The peer has closed its side (read_some and read_exactly only).
+  closed,         ///< The connection or listener was closed on this side, possibly while the call was waiting.
+  timed_out,      ///< The deadline passed.
+  bad_address,    ///< The address cannot be parsed; the message of the exception says which and what is expected.
+  not_found,      ///< The host name has no address.
   lookup_failed,  ///< The name servers did not answer, or refused to; another try may succeed.
 };
 const std::error_category& category() noexcept;
@@ -98,8 +98,9 @@ class listener {
   listener() noexcept = default;
   explicit listener(std::shared_ptr<detail::socket_state> state) noexcept : state_(std::move(state)) {}
 
-  /// Waits for the next connection. Running out of descriptors (EMFILE, ENFILE) and connections that are gone before they
-  /// were accepted do not end it: it waits a little and tries again. @throws std::system_error (errc::closed after close)
+  /// Waits for the next connection. Running out of descriptors (EMFILE, ENFILE) and connections that are gone before
+  /// they were accepted do not end it: it waits a little and tries again. @throws std::system_error (errc::closed after
+  /// close)
   conn accept();
   conn accept(std::error_code& error);
   /// accept fails with errc::timed_out after this time; a default time_point takes the deadline away.
@@ -115,8 +116,9 @@ class listener {
   std::shared_ptr<detail::socket_state> state_;
 };
 
-/// Listens. `network` is "tcp", "tcp4", "tcp6" or "unix". `address` is "host:port" (":8080" for all addresses, "[::1]:80"
-/// for IPv6, "127.0.0.1:0" for any free port) or the path of a unix socket. "tcp" with no host listens on IPv6 and IPv4.
+/// Listens. `network` is "tcp", "tcp4", "tcp6" or "unix". `address` is "host:port" (":8080" for all addresses,
+/// "[::1]:80" for IPv6, "127.0.0.1:0" for any free port) or the path of a unix socket. "tcp" with no host listens on
+/// IPv6 and IPv4.
 /// @throws std::system_error, whose message names the address.
 listener listen(std::string_view network, std::string_view address);
 listener listen(std::string_view network, std::string_view address, std::error_code& error);
@@ -131,7 +133,8 @@ conn dial_until(std::string_view network, std::string_view address, time_point d
 
 // ---------------------------------------------------------------------------------------------------------------------
 // read_some and write_some: templates over any buffer sequence, without a dependency on Boost. At most 16 buffers are
-// passed to the system in one call (empty ones do not count); the stream contract lets the caller come back for the rest.
+// passed to the system in one call (empty ones do not count); the stream contract lets the caller come back for the
+// rest.
 
 namespace detail {
 

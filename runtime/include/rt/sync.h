@@ -35,9 +35,10 @@ class wait_list {
 /// Mutual exclusion between green threads. Not recursive. Meets the standard's TimedLockable-like needs (lock, try_lock,
 /// unlock), so std::unique_lock and std::scoped_lock work with it.
 ///
-/// Waiters get the mutex in the order in which they came: unlock() hands it to the first, so nobody starves. unlock() may
-/// be called by another green thread than the one that locked. Destroying a locked mutex is an error that is not
-/// detected; destroying one right after unlock() has returned, or after the last user's lock() and unlock(), is safe.
+/// A running green thread may take a free mutex before one that was woken for it; a waiter that has waited for over 1 ms
+/// is handed the mutex next (as in Go), so nobody starves. unlock() may be called by another green thread than the one
+/// that locked. Destroying a locked mutex is an error that is not detected; destroying one right after the last user's
+/// lock() and unlock() is safe.
 class mutex {
  public:
   constexpr mutex() noexcept = default;
@@ -58,7 +59,6 @@ class mutex {
   void unlock_slow(std::uint32_t state) noexcept;
 
   std::atomic<std::uint32_t> state_{0};
-  detail::wait_list waiters_;
 };
 
 /// Waiting for a change of data that a mutex protects.

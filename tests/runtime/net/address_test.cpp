@@ -18,7 +18,8 @@ TEST(socket_address, digits_and_back) {
 }
 
 TEST(socket_address, what_are_no_digits) {
-  for (const char* host : {"", "localhost", "127.1", "1.2.3.4.5", "256.0.0.1", "::1%", "::1%nosuchzone", ":::", "1:2"}) {
+  for (const char* host :
+       {"", "localhost", "127.1", "1.2.3.4.5", "256.0.0.1", "::1%", "::1%nosuchzone", ":::", "1:2"}) {
     EXPECT_FALSE(socket_address::from_digits(host, 1).has_value()) << host;
   }
 }

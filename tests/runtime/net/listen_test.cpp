@@ -32,9 +32,8 @@ TEST(listen, any_free_port_is_told) {
 
 TEST(listen, a_taken_port) {
   listener from = listen("tcp4", "127.0.0.1:0");
-  EXPECT_EQ(message_of("tcp4", from.address()),
-            "listen tcp4 " + from.address() + ": another socket listens on " + from.address() +
-                " (ss -tlnp shows which): Address already in use");
+  EXPECT_EQ(message_of("tcp4", from.address()), "listen tcp4 " + from.address() + ": another socket listens on " +
+                                                    from.address() + " (ss -tlnp shows which): Address already in use");
   std::error_code error;
   EXPECT_FALSE(listen("tcp4", from.address(), error));
   EXPECT_EQ(error, std::errc::address_in_use);
@@ -99,9 +98,10 @@ TEST(listen, unix_file_left_behind_is_named) {
   path.copy(address.sun_path, sizeof address.sun_path - 1);
   ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
   close(fd);  // the file stays, as after a crash
-  EXPECT_EQ(message_of("unix", path), "listen unix " + path + ": the socket file " + path +
-                                          " exists; if no process listens on it (ss -xl), remove it: Address already in "
-                                          "use");
+  EXPECT_EQ(message_of("unix", path),
+            "listen unix " + path + ": the socket file " + path +
+                " exists; if no process listens on it (ss -xl), remove it: Address already in "
+                "use");
   EXPECT_TRUE(std::filesystem::is_socket(path));
 }
 
@@ -113,8 +113,8 @@ TEST(listen, unix_path_in_the_way_or_missing) {
                                           " exists and is not a socket; move it away or choose another path: Address "
                                           "already in use");
   std::string missing = folder.path("no/such/folder.sock");
-  EXPECT_EQ(message_of("unix", missing), "listen unix " + missing + ": the folder of " + missing +
-                                             " does not exist: No such file or directory");
+  EXPECT_EQ(message_of("unix", missing),
+            "listen unix " + missing + ": the folder of " + missing + " does not exist: No such file or directory");
 }
 
 TEST(listen, bad_addresses_name_the_value_and_the_remedy) {
@@ -159,7 +159,8 @@ TEST(listen, bad_addresses_name_the_value_and_the_remedy) {
 }
 
 TEST(listen, every_error_has_a_text) {
-  for (errc each : {errc::eof, errc::closed, errc::timed_out, errc::bad_address, errc::not_found, errc::lookup_failed}) {
+  for (errc each :
+       {errc::eof, errc::closed, errc::timed_out, errc::bad_address, errc::not_found, errc::lookup_failed}) {
     EXPECT_GT(make_error_code(each).message().size(), 10u);
   }
   EXPECT_EQ(std::error_code(99, category()).message(), "unknown network error 99");

@@ -16,6 +16,9 @@ long voluntary_switches() {
 
 // With everybody parked, no thread of the runtime wakes: no polling, no monitor.
 TEST(idle, means_no_wake_ups) {
+#if defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "ThreadSanitizer's own background thread wakes ten times a second";
+#endif
   rt_test::in_runtime(2, [] {
     rt::chan<int> never;
     rt::scope scope;

@@ -17,8 +17,11 @@ TEST_P(stats, count_what_happens) {
     rt::scope scope;
     for (int i = 0; i < 100; ++i) scope.go([&] { never.recv(); });
     for (int i = 0; i < 10; ++i) scope.go([] { rt::sleep_for(1h); });
-    rt::sleep_for(5ms);
     rt::runtime_stats now = rt::read_stats();
+    for (auto until = rt::now() + 30s; (now.waiting < 110 || now.timers < 10) && rt::now() < until;) {
+      rt::sleep_for(1ms);
+      now = rt::read_stats();
+    }
     EXPECT_EQ(now.procs, GetParam());
     EXPECT_EQ(now.green_threads, before.green_threads + 110);
     EXPECT_EQ(now.created_total, before.created_total + 110);
@@ -35,8 +38,9 @@ TEST_P(stats, count_what_happens) {
     EXPECT_GE(now.threads, 1);
     scope.cancel();
     scope.wait();
-    rt::runtime_stats after = rt::read_stats();
-    EXPECT_EQ(after.green_threads, before.green_threads);
+    // The last one leaves its scope a moment before it is counted out.
+    for (auto until = rt::now() + 30s; rt::num_green_threads() != before.green_threads && rt::now() < until;) rt::yield();
+    EXPECT_EQ(rt::read_stats().green_threads, before.green_threads);
     EXPECT_EQ(rt::num_green_threads(), before.green_threads);
   });
 }
@@ -47,7 +51,7 @@ TEST_P(stats, the_dump_shows_each_with_its_state_and_frames) {
     rt::scope scope;
     scope.go({.stack_size = 0, .name = "reader"}, [&] { never.recv(); });
     scope.go({.stack_size = 0, .name = "sleeper"}, [] { rt::sleep_for(1h); });
-    rt::sleep_for(5ms);
+    for (auto until = rt::now() + 30s; rt::read_stats().waiting < 2 && rt::now() < until;) rt::sleep_for(1ms);
     bool reader = false;
     bool sleeper = false;
     bool self = false;
@@ -82,7 +86,17 @@ TEST_P(stats, memory_of_a_spike_can_be_given_back) {
   run([] {
     {
       rt::scope scope;
-      for (int i = 0; i < 2000; ++i) scope.go([] { rt::sleep_for(5ms); });
+      rt::chan<int> gate;
+      rt::wait_group begun;
+      begun.add(2000);
+      for (int i = 0; i < 2000; ++i) {
+        scope.go([&] {
+          begun.done();
+          gate.recv();
+        });
+      }
+      begun.wait();
+      gate.close();
       scope.wait();
     }
     rt::released_memory released = rt::release_memory();

@@ -1,0 +1,3 @@
+module rtd/bench
+
+go 1.19

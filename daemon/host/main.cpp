@@ -1,0 +1,180 @@
+// rtd-host: the process that runs the plugins of one sandbox.
+//
+// Its threads: the main thread runs the runtime (rt::run); the link's thread ("rtd-link") reads requests and answers them;
+// the reporting thread ("rtd-log") sends log lines and the ends of tasks; slow requests have threads of their own. None of
+// these is the runtime's, so the supervisor is answered whatever the plugins do.
+//
+// The process ends in one of these ways: after a shutdown (main returns); at once when the link closes, because a host
+// without its supervisor is nobody's; by a signal (crash_handler.h); by a plugin's exit() (plugin_exit.cpp). It leaves by
+// _exit in all of them: kernel threads of plugins may be running, and static destructors would pull their ground away.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <thread>
+
+#include "daemon/host/crash_handler.h"
+#include "daemon/host/guarded_load.h"
+#include "daemon/host/host_service.h"
+#include "daemon/host/host_thread.h"
+#include "daemon/host/link.h"
+#include "daemon/host/log_drain.h"
+#include "daemon/host/options.h"
+#include "daemon/host/plugin_exit.h"
+#include "daemon/protocol/framing.h"
+#include "rt/runtime.h"
+
+namespace rtd::host {
+
+namespace {
+
+enum exit_status : int {
+  ended = 0,
+  start_failed = 1,
+  wrong_usage = 2,
+  link_lost = 3,
+  link_broken = 4,
+  tasks_stuck = 5,
+};
+
+// The signal handler writes here to wake the link's thread.
+int termination_event = -1;
+
+[[noreturn]] void leave(int status) {
+  // The plugins' last lines. A stream whose lock somebody holds for ever is one that the supervisor's patience ends.
+  std::fflush(stdout);
+  std::fflush(stderr);
+  _exit(status);
+}
+
+void on_termination(int) {
+  int error = errno;
+  std::uint64_t one = 1;
+  ssize_t ignored = write(termination_event, &one, sizeof one);
+  static_cast<void>(ignored);
+  errno = error;
+}
+
+// SIGTERM is a shutdown. SIGINT and SIGHUP of a terminal reach the supervisor as well, which then decides.
+void prepare_signals() {
+  termination_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  struct sigaction action {};
+  action.sa_handler = &on_termination;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  for (int ignored : {SIGINT, SIGHUP, SIGPIPE}) signal(ignored, SIG_IGN);
+}
+
+bool is_link(int descriptor) {
+  int domain = 0;
+  int type = 0;
+  socklen_t size = sizeof domain;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0 || domain != AF_UNIX) return false;
+  size = sizeof type;
+  if (getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0 || type != SOCK_STREAM) return false;
+  return fcntl(descriptor, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+// The link's thread: until the link closes, which ends the process.
+void serve_link(int descriptor, host_service& service, log_drain& drain) {
+  constexpr auto grace_of_signal = std::chrono::seconds(5);
+  rtd::protocol::frame_decoder frames;
+  char buffer[64 * 1024];
+  for (;;) {
+    bool gave_up = false;
+    int timeout = service.tick(gave_up);
+    if (gave_up) {
+      drain.stop();
+      // The drain tells which tasks are stuck; a supervisor that does not read is not waited for.
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      leave(tasks_stuck);
+    }
+    pollfd waits[2] = {{descriptor, POLLIN, 0}, {termination_event, POLLIN, 0}};
+    if (poll(waits, 2, timeout) < 0 && errno != EINTR) leave(link_lost);
+    if ((waits[1].revents & POLLIN) != 0) {
+      std::uint64_t count;
+      if (read(termination_event, &count, sizeof count) == sizeof count) service.shut_down(grace_of_signal);
+    }
+    if (waits[0].revents == 0) continue;
+    ssize_t count = recv(descriptor, buffer, sizeof buffer, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) continue;
+    if (count <= 0) leave(link_lost);
+    frames.feed({buffer, static_cast<std::size_t>(count)});
+    while (auto payload = frames.next()) {
+      if (!service.handle(*payload)) leave(link_lost);
+    }
+    if (!frames.error().empty()) {
+      std::fprintf(stderr, "rtd-host: the link to rtd is broken: %s\n", frames.error().c_str());
+      leave(link_broken);
+    }
+  }
+}
+
+int run_host(const host_options& options) {
+  // None of these is ever destroyed while the process lives: threads that are not joined use them.
+  static link_writer link(options.link);
+  static host_service service(link, options.sandbox);
+  static log_drain drain(link, service.log(), service.tasks());
+  install_crash_handler(link);
+  install_terminate_handler();
+  report_exits_to(link);
+
+  start_thread("rtd-link", [descriptor = options.link] { serve_link(descriptor, service, drain); }).detach();
+  std::thread reporting = start_thread("rtd-log", [] {
+    if (!drain.run()) leave(link_lost);
+  });
+
+  auto run_options = service.wait_for_configuration();
+  int status = ended;
+  if (run_options) {
+    try {
+      rt::run(
+          [] {
+            service.runtime_started("");
+            service.wait_for_end();
+            return 0;
+          },
+          *run_options);
+    } catch (const std::exception& error) {
+      service.runtime_started(std::string("the runtime cannot start: ") + error.what());
+      status = start_failed;
+    }
+  }
+  drain.stop();
+  reporting.join();
+  return status;
+}
+
+}  // namespace
+
+}  // namespace rtd::host
+
+int main(int count, char** arguments) {
+  using namespace rtd::host;
+  std::string problem;
+  auto options = parse_options(count, arguments, problem);
+  if (!options) {
+    std::fprintf(stderr, "rtd-host: %s\n%s", problem.c_str(), help_text());
+    return wrong_usage;
+  }
+  if (options->show_help || options->show_version) {
+    std::printf(options->show_help ? "%s" : "rtd-host %s\n", options->show_help ? help_text() : rt::version());
+    return 0;
+  }
+  if (!is_link(options->link)) {
+    std::fprintf(stderr, "rtd-host: descriptor %d is no unix stream socket; rtd-host is started by rtd only\n", options->link);
+    return wrong_usage;
+  }
+  // A pipe would be buffered by blocks, and lines of plugins would come late or, after a crash, not at all.
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);
+  prepare_signals();
+  name_thread("rtd-host");
+  leave(run_host(*options));
+}

@@ -1,0 +1,89 @@
+// The tasks of this host: starting, stopping, and telling the supervisor how they end.
+//
+// Green threads report through callbacks that may neither block nor wait for a lock that somebody holds over a write;
+// so they only leave a note here, and the reporting thread (log_drain.h) takes the notes and sends them. It takes the
+// notes before it takes the log lines: whatever a task logged before it ended is sent before its end is.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/host/plugin_loader.h"
+#include "runtime/os/spin_lock.h"
+#include "runtime/task/log_queue.h"
+#include "runtime/task/task_state.h"
+
+namespace rtd::host {
+
+/// What happened to a task.
+struct task_note {
+  std::string id;
+  std::string state;  // "running", "completed", "failed", "cancelled", "stuck"
+  std::string error;
+};
+
+class task_table {
+ public:
+  using clock = std::chrono::steady_clock;
+  static constexpr std::size_t most_tasks = 4096;  // their list must fit into one frame
+
+  explicit task_table(std::shared_ptr<rt::detail::log_queue> log) : log_(std::move(log)) {}
+  task_table(const task_table&) = delete;
+  task_table& operator=(const task_table&) = delete;
+
+  /// Starts a task of a plugin. @throws request_error no_such_entry, task_exists, too_many_tasks, shutting_down,
+  /// start_failed (no stack for its first green thread).
+  void start(std::shared_ptr<const loaded_plugin> plugin, rt::detail::task_spec spec);
+
+  /// Asks a task to end within `grace`; if it has not by then, notes "stuck" once. A later call may shorten the time.
+  /// @throws request_error no_such_task
+  void stop(std::string_view id, std::chrono::nanoseconds grace);
+
+  /// Stops all tasks and starts none any more.
+  void stop_all(std::chrono::nanoseconds grace);
+
+  /// Notes the tasks whose grace is over. Returns when to look again; nothing when no task is being stopped.
+  std::optional<clock::time_point> check_deadlines(clock::time_point now);
+
+  std::vector<std::shared_ptr<rt::detail::task_state>> list() const;
+  bool empty() const;
+
+  /// The notes since the last call, oldest first. Tasks that have ended are out of the table before their end is handed
+  /// out, so that a start with the same id succeeds as soon as the supervisor has heard of the end. May wait some
+  /// microseconds for the last green thread of such a task. The reporting thread's.
+  std::vector<task_note> take_notes();
+
+ private:
+  struct running_task {
+    // The plugin must outlive the state, whose parameters and callbacks do not, but whose green threads do run it.
+    std::shared_ptr<const loaded_plugin> plugin;
+    std::shared_ptr<rt::detail::task_state> state;
+    std::optional<clock::time_point> deadline;
+    bool is_stuck = false;
+  };
+  struct raw_note {
+    const rt::detail::task_state* task;  // null: the id stands in the note
+    rt::detail::task_phase phase;
+    task_note note;
+  };
+
+  void note_phase(rt::detail::task_state& task, rt::detail::task_phase phase, const std::string& error) noexcept;
+  void add_note(raw_note note);
+  static void ask_to_end(running_task& task, clock::time_point deadline) noexcept;
+
+  std::shared_ptr<rt::detail::log_queue> log_;
+  mutable std::mutex lock_;  // never taken by a green thread
+  std::map<std::string, running_task, std::less<>> tasks_;
+  bool closing_ = false;
+  rt::os::spin_lock notes_lock_{rt::os::lock_rank::none};
+  std::vector<raw_note> notes_ RT_GUARDED_BY(notes_lock_);
+};
+
+}  // namespace rtd::host

@@ -1,0 +1,109 @@
+// Everything that one /metrics page shows, as plain data that the supervisor fills in at scrape.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "daemon/metrics/histogram.h"
+#include "daemon/metrics/host_stats.h"
+#include "daemon/metrics/process.h"
+
+namespace rtd::metrics {
+
+using count_map = std::map<std::string, std::uint64_t>;
+using pair_count_map = std::map<std::pair<std::string, std::string>, std::uint64_t>;
+
+struct build_figures {
+  std::string version;   ///< "0.1.0"
+  std::string revision;  ///< of the source, or "unknown"
+  std::string compiler;  ///< "g++ 12.2.0"
+};
+
+struct config_figures {
+  std::uint64_t generation = 0;
+  bool last_reload_successful = true;
+  double last_reload_success_timestamp_seconds = 0;  ///< Unix time; of the first load when there was no reload
+  count_map reloads_total;                           ///< by result: success, failure
+};
+
+/// Requests that something answered: fill it with record().
+struct request_figures {
+  pair_count_map requests_total;              ///< by (handler or method, code)
+  std::map<std::string, histogram> duration;  ///< by handler or method
+  /// Counts one. `what` must come from a fixed set ("other" for the rest): it becomes a label.
+  void record(const std::string& what, const std::string& code, double seconds);
+};
+
+struct control_figures {
+  std::uint64_t connections = 0;
+  count_map connections_total;  ///< by result: accepted, denied, limit, dropped_slow, …
+  request_figures requests;     ///< by (method, "ok" or the error's kind)
+};
+
+struct http_figures {
+  std::uint64_t connections = 0;
+  count_map connections_total;  ///< by result: accepted, rejected, evicted, timed_out
+  request_figures requests;     ///< by (handler, status code)
+};
+
+struct log_figures {
+  pair_count_map messages_total;  ///< by (level, source): source is supervisor, task, stdout, stderr
+  count_map dropped_total;        ///< by source
+};
+
+/// A plugin of a sandbox.
+struct plugin_figures {
+  std::string name;
+  std::string version;  ///< empty while it is not loaded
+  std::string abi;
+  bool loaded = false;
+  count_map loads_total;  ///< by result: success, or the error's kind
+};
+
+/// A task as the supervisor sees it. Green threads, CPU time and metrics are taken from the host's answer.
+struct task_figures {
+  std::string name;
+  std::string plugin;
+  std::string state;  ///< starting running stopping stopped completed failed backoff fatal
+  std::uint64_t restarts_total = 0;
+  count_map runs_total;  ///< ended runs by status: ok, error, cancelled, crashed
+};
+
+struct sandbox_snapshot {
+  std::string name;
+  std::string version;  ///< of the host's runtime; empty until a host has told it
+  std::string abi;      ///< the plugin ABI of the host; empty until a host has told it
+  std::string state;    ///< starting up backoff stopping down fatal
+  bool up = false;      ///< the host answered when asked for this page
+  std::uint64_t starts_total = 0;
+  count_map restarts_total;                                ///< by reason: exit signal watchdog manual config protocol
+  double backoff_seconds = 0;                              ///< until the next start; 0 when none is waited for
+  std::optional<double> start_time_seconds;                ///< Unix time, of the running host
+  std::optional<double> last_heartbeat_timestamp_seconds;  ///< Unix time of the host's last sign of life
+  std::map<std::string, bool> layers;                      ///< confinement layers by name: active or not
+  std::optional<process_figures> process;                  ///< of the running host
+  std::optional<host_snapshot> host;                       ///< its last answer; drop it when the host ends
+  histogram setup_duration{duration_bounds()};             ///< from fork to ready
+  std::vector<plugin_figures> plugins;
+  std::vector<task_figures> tasks;
+};
+
+struct daemon_snapshot {
+  build_figures build;
+  config_figures config;
+  control_figures control;
+  http_figures http;
+  log_figures log;
+  histogram loop_lag{latency_bounds()};          ///< how late the supervisor's loop runs what is due
+  histogram collect_duration{latency_bounds()};  ///< of building earlier pages
+  std::optional<process_figures> process;        ///< of the supervisor
+  std::vector<sandbox_snapshot> sandboxes;
+  std::uint64_t task_metric_conflicts_total = 0;  ///< of earlier pages, as render() reported them
+  bool go_compat = true;                          ///< go_* names as well
+};
+
+}  // namespace rtd::metrics

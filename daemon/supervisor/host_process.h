@@ -1,0 +1,135 @@
+// One host process and the link to it: starting it, asking it, hearing it, killing it. What a host is for (plugins,
+// tasks) is sandbox.h's concern; this file is the wall towards a process that may be hostile.
+//
+// Invariants:
+//   1. Nothing that the host writes makes the supervisor hold more than a frame and its output limits, block, or throw.
+//      A frame that is too large, no JSON, nested too deep, or no known message ends the host (reason "protocol").
+//   2. Every request is answered exactly once, by the host, by its time-out, or by the host's end; but not any more when
+//      the object is destroyed.
+//   3. `ended` is called exactly once, after all the host's last words (crash report, output) have been handed on,
+//      unless the object is destroyed before, which kills the host and waits for its end.
+//   4. A host that writes faster than `read_rate` is not read for a while: it waits, the supervisor does not.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/protocol/framing.h"
+#include "daemon/sandbox/launch.h"
+#include "daemon/supervisor/io/byte_stream.h"
+#include "daemon/supervisor/io/readiness.h"
+#include "daemon/supervisor/io/timer.h"
+#include "daemon/supervisor/output_lines.h"
+#include "daemon/supervisor/rate_limit.h"
+
+namespace rtd::supervisor {
+
+/// The answer to a request: a result, or an error with the kind that the host gave ("plugin_no_note"), or "timeout" or
+/// "unavailable" when there was none.
+struct host_answer {
+  nlohmann::json result = nlohmann::json::object();
+  std::string error_kind;  // empty: it is a result
+  std::string message;     // cleaned
+  bool good() const noexcept { return error_kind.empty(); }
+};
+
+/// How and why a host ended.
+struct host_end {
+  std::string reason;  // exit, signal, watchdog, manual, config, protocol
+  std::string detail;  // in words; may be empty
+  int code = 0;        // exit status; meaningful when signal is empty
+  std::string signal;  // "SIGSEGV", or empty
+  std::chrono::system_clock::time_point at{};
+  nlohmann::json crash = nullptr;  // the host's own crash report, checked, or null
+
+  nlohmann::json to_json() const;
+  /// "was ended by SIGSEGV", "exited with status 3", …
+  std::string describe() const;
+};
+
+class host_process {
+ public:
+  struct callbacks {
+    std::function<void(const nlohmann::json&)> event;                     // an object with a string "event"
+    std::function<void(bool is_error, std::string line)> output;          // a line of stdout or stderr, cleaned
+    std::function<void(host_end)> ended;
+  };
+  using answer_handler = std::function<void(host_answer)>;
+
+  /// Bytes a second, and at once, that the supervisor reads from one host's link or output.
+  static constexpr double read_rate = 16e6;
+  static constexpr double read_burst = 32e6;
+
+  /// Starts the host. @throws sandbox::launch_error
+  host_process(loop& on, const sandbox::launch_request& request, callbacks on_event);
+  ~host_process();
+  host_process(const host_process&) = delete;
+  host_process& operator=(const host_process&) = delete;
+
+  pid_t pid() const noexcept { return pid_; }
+  clock::time_point started() const noexcept { return started_; }
+  const std::vector<std::string>& layers() const noexcept { return layers_; }
+  const std::vector<std::string>& warnings() const noexcept { return warnings_; }
+
+  /// Asks the host. `done` is called later, once.
+  void request(std::string_view method, nlohmann::json params, std::chrono::nanoseconds timeout, answer_handler done);
+
+  /// Kills the host; its end will bear this reason. The first reason counts.
+  void kill(std::string reason, std::string detail);
+  /// Gives the end that is to come a reason without killing: the host was asked to end by itself.
+  void expect_end(std::string reason, std::string detail);
+
+  /// When the host last answered a request.
+  clock::time_point last_answer() const noexcept { return last_answer_; }
+
+ private:
+  struct pending {
+    answer_handler done;
+    std::unique_ptr<timer> deadline;
+  };
+
+  void link_data(std::string_view bytes);
+  void read_frames();
+  void handle_frame(const std::string& frame);
+  void handle_response(const nlohmann::json& message);
+  void handle_event(const nlohmann::json& message);
+  void output_data(bool is_error, std::string_view bytes);
+  void charge(std::size_t bytes);
+  void protocol_error(const std::string& what);
+  void process_ended();
+  void fail_pending(const std::string& kind, const std::string& message);
+
+  loop& loop_;
+  callbacks callbacks_;
+  pid_t pid_ = -1;
+  clock::time_point started_;
+  clock::time_point last_answer_;
+  std::vector<std::string> layers_;
+  std::vector<std::string> warnings_;
+  std::unique_ptr<byte_stream> link_;
+  std::unique_ptr<byte_stream> output_[2];
+  output_lines output_lines_[2];
+  std::unique_ptr<readiness> process_;
+  protocol::frame_decoder frames_;
+  std::map<std::uint64_t, pending> pending_;
+  std::uint64_t next_id_ = 1;
+  rate_limit reading_{read_rate, read_burst};
+  timer resume_;
+  timer link_closed_;
+  std::string reason_;
+  std::string detail_;
+  nlohmann::json crash_ = nullptr;
+  bool broken_ = false;  // a protocol error was seen: nothing more is read from the link
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace rtd::supervisor

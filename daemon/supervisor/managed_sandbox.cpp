@@ -1,0 +1,532 @@
+#include "daemon/supervisor/managed_sandbox.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+#include "daemon/protocol/error.h"
+#include "daemon/protocol/fields.h"
+#include "daemon/supervisor/host_start.h"
+
+namespace rtd::supervisor {
+namespace {
+
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+constexpr int deaths_until_blame = 3;
+
+std::string seconds_text(std::chrono::nanoseconds length) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f s", std::chrono::duration<double>(length).count());
+  return text;
+}
+
+double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
+
+}  // namespace
+
+std::string_view to_string(sandbox_state state) noexcept {
+  switch (state) {
+    case sandbox_state::starting: return "starting";
+    case sandbox_state::up: return "up";
+    case sandbox_state::backoff: return "backoff";
+    case sandbox_state::stopping: return "stopping";
+    case sandbox_state::down: return "down";
+    case sandbox_state::fatal: return "fatal";
+  }
+  return "down";
+}
+
+managed_sandbox::managed_sandbox(services with, std::string name, config::sandbox settings, std::string host_binary,
+                                 callbacks on_event)
+    : with_(with),
+      name_(std::move(name)),
+      settings_(std::move(settings)),
+      host_binary_(std::move(host_binary)),
+      callbacks_(std::move(on_event)),
+      backoff_(settings_.restart),
+      restart_timer_(with.events_loop),
+      stop_timer_(with.events_loop),
+      heartbeat_timer_(with.events_loop),
+      lines_(with, name_) {}
+
+managed_sandbox::~managed_sandbox() {
+  *alive_ = false;
+  // Whoever waits for statistics must not look at the sandbox while it goes.
+  for (auto& waiter : refreshes_) with_.events_loop.post([done = std::move(waiter.done)] { done(false); });
+}
+
+void managed_sandbox::set_plugins(std::map<std::string, std::string> paths) {
+  wanted_plugins_ = std::move(paths);
+  std::erase_if(plugins_, [&](const auto& one) {
+    const auto wanted = wanted_plugins_.find(one.first);
+    return !one.second.loaded && (wanted == wanted_plugins_.end() || wanted->second != one.second.path);
+  });
+}
+
+void managed_sandbox::configure(config::sandbox settings, std::string host_binary) {
+  const bool tell = is_up() && settings.max_procs != settings_.max_procs;
+  settings_ = std::move(settings);
+  host_binary_ = std::move(host_binary);
+  backoff_.configure(settings_.restart);
+  if (!tell) return;
+  request("set", {{"max_procs", settings_.max_procs}}, 5s, [this](const host_answer& answer) {
+    if (!answer.good()) with_.lines.warn("sandbox " + name_ + ": max_procs was not taken over: " + answer.message);
+  });
+}
+
+// ---- starting ----
+
+void managed_sandbox::start() {
+  if (host_ != nullptr || state_ == sandbox_state::starting || state_ == sandbox_state::backoff) return;
+  launch();
+}
+
+void managed_sandbox::launch() {
+  restart_timer_.cancel();
+  fatal_reason_.clear();
+  after_ = after_end::by_policy;
+  state_ = sandbox_state::starting;
+  ++starts_;
+  // What loaded before is tried again; what ended or hung a host is not.
+  std::erase_if(plugins_, [](const auto& one) {
+    return one.second.error_kind != "plugin_crashed" && one.second.error_kind != "plugin_constructor_timeout";
+  });
+  try {
+    host_ = std::make_unique<host_process>(
+        with_.events_loop, make_launch_request(name_, settings_, host_binary_),
+        host_process::callbacks{[this](const json& event) { host_event(event); },
+                                [this](bool is_error, std::string line) { lines_.output(is_error, std::move(line)); },
+                                [this](host_end end) { ended(std::move(end)); }});
+  } catch (const sandbox::launch_error& error) {
+    host_end end;
+    end.reason = "exit";
+    end.code = 126;
+    end.detail = std::string("it could not be started: ") + error.what();
+    end.at = std::chrono::system_clock::now();
+    with_.events_loop.post([this, alive = alive_, end = std::move(end)] {
+      if (*alive) ended(end);
+    });
+    return;
+  }
+  layers_ = host_->layers();
+  // Said once: the next start of this sandbox would say the same.
+  for (const auto& warning : host_->warnings())
+    with_.lines.write(starts_ == 1 ? log_level::warn : log_level::debug, warning, name_);
+  host_->request("host.configure", make_configure_params(name_, settings_, with_.lines.level()), configure_timeout,
+                 [this](const host_answer& answer) { configured(answer); });
+}
+
+void managed_sandbox::configured(const host_answer& answer) {
+  if (answer.error_kind == "unavailable") return;  // its end is on the way
+  if (answer.error_kind == "timeout") return host_->kill("watchdog", answer.message);
+  if (const std::string problem = configure_problem(answer, host_binary_); !problem.empty()) {
+    // Another start would meet the same program.
+    if (answer.good()) fatal_reason_ = problem;
+    return host_->kill("protocol", problem);
+  }
+  to_load_.clear();
+  for (auto wanted = wanted_plugins_.rbegin(); wanted != wanted_plugins_.rend(); ++wanted)
+    if (!plugins_.contains(wanted->first)) to_load_.push_back(wanted->first);
+  load_next();
+}
+
+void managed_sandbox::load_next() {
+  while (!to_load_.empty()) {
+    const std::string plugin = to_load_.back();
+    to_load_.pop_back();
+    const auto wanted = wanted_plugins_.find(plugin);
+    if (wanted == wanted_plugins_.end() || plugins_.contains(plugin)) continue;
+    return try_plugin(plugin, wanted->second, [this](const plugin_info& info) {
+      if (info.error_kind != "unavailable") load_next();
+    });
+  }
+  came_up();
+}
+
+void managed_sandbox::came_up() {
+  if (state_ != sandbox_state::starting) return;
+  state_ = sandbox_state::up;
+  setup_duration_.observe(seconds(clock::now() - host_->started()));
+  with_.events.add(log_level::info, "sandbox_started", name_, {},
+                   "sandbox " + name_ + " is up (pid " + std::to_string(host_->pid()) + ")", {{"pid", host_->pid()}});
+  statistics_asked_.reset();
+  suspected_ = false;
+  heartbeat();
+  if (callbacks_.up) callbacks_.up();
+}
+
+// ---- plugins ----
+
+void managed_sandbox::try_plugin(const std::string& plugin, const std::string& path, plugin_handler done) {
+  file_identity identity;
+  try {
+    identity = check_plugin_file(path, ::geteuid());
+  } catch (const protocol::rpc_error& error) {
+    plugin_info refused = refused_plugin(
+        plugin, path, error.kind() == protocol::error_kind::not_found ? "plugin_not_found" : "plugin_file_refused",
+        std::string(error.what()) + " (" + error.data().value("hint", "") + ")");
+    record_plugin(refused);
+    return done(refused);
+  }
+  loading_ = plugin;
+  host_->request("plugin.load", {{"name", plugin}, {"path", path}}, plugin_load_timeout,
+                 [this, plugin, path, identity, done = std::move(done)](const host_answer& answer) {
+                   plugin_info info = read_plugin_answer(plugin, path, answer);
+                   info.identity = identity;
+                   // The host has ended; whether the plugin is to blame is known a moment later, in ended().
+                   if (answer.error_kind == "unavailable") return done(info);
+                   loading_.clear();
+                   if (answer.error_kind == "timeout") {
+                     info.error_kind = "plugin_constructor_timeout";
+                     info.error = "it was not loaded within " + seconds_text(plugin_load_timeout) +
+                                  ": does a constructor of it wait for something?";
+                     record_plugin(info);
+                     host_->kill("watchdog", "plugin " + plugin + ": " + info.error);
+                     info.error_kind = "unavailable";
+                     return done(info);
+                   }
+                   deaths_in_load_.erase(plugin);
+                   record_plugin(info);
+                   done(info);
+                 });
+}
+
+void managed_sandbox::load_plugin(const std::string& plugin, const std::string& path, plugin_handler done) {
+  if (const auto known = plugins_.find(plugin); known != plugins_.end() && known->second.path == path)
+    return with_.events_loop.post([alive = alive_, info = known->second, done = std::move(done)] {
+      if (*alive) done(info);
+    });
+  if (!is_up())
+    return with_.events_loop.post([alive = alive_, plugin, path, done = std::move(done)] {
+      if (*alive) done(refused_plugin(plugin, path, "unavailable", "the sandbox is not up"));
+    });
+  wanted_plugins_[plugin] = path;
+  // One load at a time, else a death could not be laid at one plugin's door.
+  if (!loading_.empty()) {
+    auto waiting = std::make_shared<timer>(with_.events_loop);
+    waiting->start(20ms, [this, alive = alive_, waiting, plugin, path, done = std::move(done)]() mutable {
+      if (*alive) load_plugin(plugin, path, std::move(done));
+    });
+    return;
+  }
+  try_plugin(plugin, path, std::move(done));
+}
+
+void managed_sandbox::unload_plugin(const std::string& plugin, std::function<void(bool)> done) {
+  wanted_plugins_.erase(plugin);
+  const auto known = plugins_.find(plugin);
+  const bool loaded = known != plugins_.end() && known->second.loaded;
+  if (!loaded && known != plugins_.end()) plugins_.erase(known);
+  if (!loaded || !is_up()) return with_.events_loop.post([done = std::move(done)] { done(true); });
+  request("plugin.unload", {{"name", plugin}}, plugin_load_timeout,
+          [this, plugin, done = std::move(done)](const host_answer& answer) {
+            if (answer.good()) plugins_.erase(plugin);
+            done(answer.good());
+          });
+}
+
+void managed_sandbox::record_plugin(plugin_info info) {
+  ++plugin_loads_[info.name][info.loaded ? "success" : info.error_kind];
+  if (info.loaded) {
+    with_.events.add(log_level::info, "plugin_loaded", name_, {},
+                     "plugin " + info.name + " " + info.version + " is loaded in sandbox " + name_,
+                     {{"plugin", info.name}});
+    if (!info.thread_locals.empty())
+      with_.lines.write(log_level::warn,
+                        "plugin " + info.name + " has thread_local variables (" + info.thread_locals.front() +
+                            (info.thread_locals.size() > 1 ? ", …" : "") +
+                            "): a green thread may find another thread's value after each blocking call",
+                        name_);
+  } else {
+    with_.events.add(log_level::error, "plugin_refused", name_, {},
+                     "plugin " + info.name + " is refused in sandbox " + name_ + ": " + info.error,
+                     {{"plugin", info.name}, {"error_kind", info.error_kind}});
+  }
+  const std::string plugin = info.name;
+  plugins_[plugin] = std::move(info);
+}
+
+void managed_sandbox::blame_plugin(const host_end& end) {
+  if (loading_.empty()) return;
+  const std::string plugin = std::exchange(loading_, {});
+  if (end.reason == "manual" || end.reason == "config") return;
+  // SIGKILL comes from outside (an operator, the kernel short of memory) and says little about the plugin; but three of
+  // them in a row do.
+  const bool crashed = !end.crash.is_null() || end.signal != "SIGKILL";
+  if (!crashed && ++deaths_in_load_[plugin] < deaths_until_blame) return;
+  const auto wanted = wanted_plugins_.find(plugin);
+  record_plugin(refused_plugin(plugin, wanted == wanted_plugins_.end() ? "" : wanted->second, "plugin_crashed",
+                               "its load ended the host, which " + end.describe()));
+}
+
+// ---- ending ----
+
+void managed_sandbox::end_gracefully(std::string reason, std::string detail) {
+  state_ = sandbox_state::stopping;
+  heartbeat_timer_.cancel();
+  host_->expect_end(reason, detail);
+  host_->request("shutdown", {{"grace_seconds", seconds(settings_.stop_timeout)}}, settings_.stop_timeout,
+                 [](const host_answer&) {});
+  stop_timer_.start(settings_.stop_timeout + 1s, [this] {
+    with_.lines.write(log_level::warn, "the host did not stop within its stop_timeout and is killed", name_);
+    host_->kill("manual", "it did not stop in time");
+  });
+}
+
+void managed_sandbox::restart(std::string reason, std::string detail) {
+  switch (state_) {
+    case sandbox_state::stopping:
+      if (after_ != after_end::stop) after_ = after_end::restart;
+      return;
+    case sandbox_state::up:
+      after_ = after_end::restart;
+      plugins_.clear();
+      return end_gracefully(std::move(reason), std::move(detail));
+    case sandbox_state::starting:
+      after_ = after_end::restart;
+      plugins_.clear();
+      if (host_) host_->kill(std::move(reason), std::move(detail));
+      return;
+    case sandbox_state::backoff:
+    case sandbox_state::down:
+    case sandbox_state::fatal:
+      plugins_.clear();
+      backoff_.reset();
+      ++restarts_;
+      ++restarts_by_reason_[reason];
+      return launch();
+  }
+}
+
+void managed_sandbox::stop(std::function<void()> done) {
+  stop_waiters_.push_back(std::move(done));
+  if (state_ == sandbox_state::stopping || state_ == sandbox_state::starting || state_ == sandbox_state::up) {
+    after_ = after_end::stop;
+    if (state_ == sandbox_state::up) end_gracefully("manual", "the sandbox is stopped");
+    if (state_ == sandbox_state::starting && host_) host_->kill("manual", "the sandbox is stopped");
+    return;
+  }
+  restart_timer_.cancel();
+  state_ = sandbox_state::down;
+  with_.events_loop.post([this, alive = alive_] {
+    if (*alive) flush_stop_waiters();
+  });
+}
+
+void managed_sandbox::flush_stop_waiters() {
+  for (auto& done : std::exchange(stop_waiters_, {})) done();
+}
+
+void managed_sandbox::kill(std::string reason, std::string detail) {
+  if (host_) host_->kill(std::move(reason), std::move(detail));
+}
+
+void managed_sandbox::ended(host_end end) {
+  const auto alive = alive_;
+  const auto ran = host_ ? clock::now() - host_->started() : 0ns;
+  // The call comes from the host object as its last deed.
+  const auto former = std::move(host_);
+  restart_timer_.cancel();
+  stop_timer_.cancel();
+  heartbeat_timer_.cancel();
+  statistics_.reset();
+  statistics_asked_.reset();
+  answer_refreshes(false);
+  const bool expected = after_ != after_end::by_policy;
+  with_.events.add(expected ? log_level::info : log_level::error, "sandbox_exited", name_, {},
+                   "the host of sandbox " + name_ + " " + end.describe(), {{"exit", end.to_json()}});
+  blame_plugin(end);
+  loading_.clear();
+  last_end_ = end;
+  state_ = sandbox_state::down;
+  if (callbacks_.down) callbacks_.down(end);
+  if (*alive) decide(end, ran);
+}
+
+void managed_sandbox::decide(const host_end& end, std::chrono::nanoseconds ran) {
+  const after_end plan = std::exchange(after_, after_end::by_policy);
+  if (plan == after_end::stop) return flush_stop_waiters();
+  if (plan == after_end::restart) {
+    backoff_.reset();
+    ++restarts_;
+    ++restarts_by_reason_[end.reason];
+    return launch();
+  }
+  const auto give_up = [&](const std::string& why) {
+    fatal_reason_ = why;
+    state_ = sandbox_state::fatal;
+    with_.events.add(log_level::error, "sandbox_exited", name_, {},
+                     "sandbox " + name_ + " is given up: " + why + "; `rtctl sandbox restart " + name_ +
+                         "` starts it again");
+  };
+  if (!fatal_reason_.empty()) return give_up(fatal_reason_);
+  using enum config::restart_policy;
+  const bool failed = !end.signal.empty() || end.code != 0 || end.reason != "exit";
+  const auto policy = settings_.restart.policy;
+  if (policy == never || (policy == on_failure && !failed)) return;
+  const auto delay = backoff_.next(clock::now(), ran);
+  if (!delay)
+    return give_up("it was restarted " + std::to_string(settings_.restart.max_restarts) + " times within " +
+                   seconds_text(settings_.restart.window));
+  state_ = sandbox_state::backoff;
+  ++restarts_;
+  ++restarts_by_reason_[end.reason];
+  with_.events.add(*delay < 1s ? log_level::debug : log_level::warn, "sandbox_backoff", name_, {},
+                   "sandbox " + name_ + " starts again in " + seconds_text(*delay),
+                   {{"delay_seconds", seconds(*delay)}});
+  restart_timer_.start(*delay, [this] { launch(); });
+}
+
+// ---- what the host says ----
+
+void managed_sandbox::host_event(const json& event) {
+  const auto& kind = event["event"].get_ref<const std::string&>();
+  if (kind == "log") return lines_.log_event(event);
+  if (kind == "task") {
+    task_event told{protocol::text_field(event, "id", protocol::max_name_bytes),
+                    protocol::text_field(event, "state", 32),
+                    protocol::text_field(event, "error", protocol::max_text_bytes)};
+    if (callbacks_.task && is_up()) callbacks_.task(told);
+    return;
+  }
+  // Events of a newer host are no reason to kill it; they are only worth a word.
+  with_.lines.write(log_level::debug, "the host sent an event of unknown kind \"" + kind + "\"", name_);
+}
+
+void managed_sandbox::request(std::string_view method, json params, std::chrono::nanoseconds timeout,
+                              host_process::answer_handler done) {
+  if (is_up()) return host_->request(method, std::move(params), timeout, std::move(done));
+  with_.events_loop.post([alive = alive_, done = std::move(done), why = trouble()] {
+    if (*alive) done({json::object(), "unavailable", why});
+  });
+}
+
+// ---- statistics, which are the heartbeat as well ----
+
+void managed_sandbox::heartbeat() {
+  if (!is_up()) return;
+  if (!statistics_asked_) {
+    suspected_ = false;
+    send_statistics_request();
+  } else if (clock::now() - *statistics_asked_ > watchdog_timeout) {
+    // Late twice in a row: had the supervisor itself been stopped (a debugger, a suspended machine), the answer that
+    // waits in the socket is read between the two looks.
+    if (suspected_)
+      return host_->kill("watchdog", "no answer for " + seconds_text(clock::now() - *statistics_asked_));
+    suspected_ = true;
+  }
+  heartbeat_timer_.start(suspected_ ? std::chrono::nanoseconds(500ms) : heartbeat_interval, [this] { heartbeat(); });
+}
+
+void managed_sandbox::send_statistics_request() {
+  statistics_asked_ = clock::now();
+  host_->request("stats", json::object(), std::chrono::hours(24),
+                 [this](const host_answer& answer) { statistics_answered(answer); });
+}
+
+void managed_sandbox::statistics_answered(const host_answer& answer) {
+  if (answer.error_kind == "unavailable") return;  // ended() clears up
+  statistics_asked_.reset();
+  std::string problem = answer.message;
+  std::optional<metrics::host_snapshot> read;
+  if (answer.good()) read = metrics::parse_host_stats(answer.result, problem);
+  if (read) {
+    if (statistics_) metrics::keep_monotonic(*read, *statistics_);
+    statistics_ = std::move(read);
+    statistics_at_ = std::chrono::system_clock::now();
+    statistics_bad_ = false;
+  } else if (!std::exchange(statistics_bad_, true)) {
+    with_.lines.write(log_level::error, "the host's statistics cannot be used: " + problem, name_);
+  }
+  answer_refreshes(!statistics_bad_);
+}
+
+void managed_sandbox::refresh(std::chrono::nanoseconds timeout, std::function<void(bool)> done) {
+  const bool fresh = statistics_ && std::chrono::system_clock::now() - statistics_at_ < 100ms;
+  if (!is_up() || fresh)
+    return with_.events_loop.post([done = std::move(done), good = is_up()] { done(good); });
+  refresh_waiter waiter{std::move(done), std::make_unique<timer>(with_.events_loop)};
+  waiter.deadline->start(timeout, [this, which = waiter.deadline.get()] {
+    for (auto at = refreshes_.begin(); at != refreshes_.end(); ++at)
+      if (at->deadline.get() == which) {
+        const refresh_waiter late = std::move(*at);
+        refreshes_.erase(at);
+        return late.done(false);
+      }
+  });
+  refreshes_.push_back(std::move(waiter));
+  if (!statistics_asked_) send_statistics_request();
+}
+
+void managed_sandbox::answer_refreshes(bool good) {
+  for (auto& waiter : std::exchange(refreshes_, {})) waiter.done(good);
+}
+
+// ---- reports ----
+
+double managed_sandbox::backoff_seconds() const {
+  return restart_timer_.running() ? std::max(0.0, seconds(restart_timer_.due() - clock::now())) : 0;
+}
+
+std::string managed_sandbox::trouble() const {
+  std::string text = "sandbox " + name_ + " is " + std::string(to_string(state_));
+  if (state_ == sandbox_state::fatal) return text + ": " + fatal_reason_;
+  if (state_ != sandbox_state::up && last_end_) return text + ": its host " + last_end_->describe();
+  return text;
+}
+
+json managed_sandbox::to_json() const {
+  json result = {{"name", name_},
+                 {"state", to_string(state_)},
+                 {"pid", host_ ? json(host_->pid()) : json(nullptr)},
+                 {"restarts", restarts_},
+                 {"uptime_seconds", host_ ? seconds(clock::now() - host_->started()) : 0.0},
+                 {"backoff_seconds", backoff_seconds()},
+                 {"procs", statistics_ ? statistics_->runtime.procs : 0},
+                 {"green_threads", statistics_ ? statistics_->runtime.green_threads : 0},
+                 {"rss_bytes", 0},
+                 {"layers", layers_},
+                 {"fatal_reason", fatal_reason_},
+                 {"last_exit", last_end_ ? last_end_->to_json() : json(nullptr)}};
+  if (host_)
+    if (const auto figures = metrics::read_process(host_->pid())) result["rss_bytes"] = figures->resident_bytes;
+  return result;
+}
+
+metrics::sandbox_snapshot managed_sandbox::snapshot() const {
+  const auto unix_seconds = [](std::chrono::system_clock::time_point when) {
+    return std::chrono::duration<double>(when.time_since_epoch()).count();
+  };
+  metrics::sandbox_snapshot result;
+  result.name = name_;
+  result.state = to_string(state_);
+  result.starts_total = starts_;
+  result.restarts_total = restarts_by_reason_;
+  result.backoff_seconds = backoff_seconds();
+  for (const auto& layer : layers_) result.layers[layer] = host_ != nullptr;
+  result.setup_duration = setup_duration_;
+  result.host = statistics_;
+  if (host_) {
+    const auto age = clock::now() - host_->started();
+    result.start_time_seconds = unix_seconds(std::chrono::system_clock::now()) - seconds(age);
+    result.last_heartbeat_timestamp_seconds =
+        unix_seconds(std::chrono::system_clock::now()) - seconds(clock::now() - host_->last_answer());
+    result.process = metrics::read_process(host_->pid());
+  }
+  for (const auto& [plugin, loads] : plugin_loads_) {
+    metrics::plugin_figures figures;
+    figures.name = plugin;
+    figures.loads_total = loads;
+    if (const auto known = plugins_.find(plugin); known != plugins_.end()) {
+      figures.version = known->second.version;
+      figures.abi = std::to_string(known->second.abi);
+      figures.loaded = known->second.loaded;
+    }
+    result.plugins.push_back(std::move(figures));
+  }
+  return result;
+}
+
+}  // namespace rtd::supervisor

@@ -1,0 +1,177 @@
+// A sandbox: the host that it has, the plugins in it, and its coming back when it dies.
+//
+//            start()                 configured, plugins tried
+//   down ───────────────▶ starting ───────────────────────────▶ up
+//    ▲                     │   ▲ delay over                      │
+//    │ stop(), policy      │   │                                 │ the host ended
+//    └──────── stopping ◀──┼── backoff ◀─────────────────────────┘
+//                          └─▶ fatal (restarts used up, or host and supervisor do not fit together)
+//
+// Invariants:
+//   1. Plugins are loaded one after the other, so a host that dies or hangs during a load tells which plugin did it. That
+//      plugin is refused until someone starts the sandbox anew by hand or the configuration changes: one bad plugin must
+//      not keep the others from running.
+//   2. `up` is told after every plugin of the list was tried; `down` exactly once after each `up` or failed start.
+//   3. A host that does not answer for `watchdog_timeout` is killed: its link is read by a plain thread, so no plugin
+//      can keep it from answering except by harming the process.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/config/config.h"
+#include "daemon/metrics/snapshot.h"
+#include "daemon/supervisor/backoff.h"
+#include "daemon/supervisor/host_lines.h"
+#include "daemon/supervisor/host_process.h"
+#include "daemon/supervisor/plugin_info.h"
+#include "daemon/supervisor/services.h"
+
+namespace rtd::supervisor {
+
+enum class sandbox_state : std::uint8_t { starting, up, backoff, stopping, down, fatal };
+std::string_view to_string(sandbox_state state) noexcept;
+
+/// What a host said about a task.
+struct task_event {
+  std::string task;
+  std::string state;  // running, completed, failed, cancelled, stuck
+  std::string error;  // cleaned
+};
+
+class managed_sandbox {
+ public:
+  static constexpr std::chrono::seconds heartbeat_interval{2};
+  static constexpr std::chrono::seconds watchdog_timeout{10};
+
+  struct callbacks {
+    std::function<void()> up;
+    std::function<void(const host_end&)> down;
+    std::function<void(const task_event&)> task;
+  };
+  using plugin_handler = std::function<void(const plugin_info&)>;
+
+  managed_sandbox(services with, std::string name, config::sandbox settings, std::string host_binary,
+                  callbacks on_event);
+  ~managed_sandbox();
+  managed_sandbox(const managed_sandbox&) = delete;
+  managed_sandbox& operator=(const managed_sandbox&) = delete;
+
+  const std::string& name() const noexcept { return name_; }
+  sandbox_state state() const noexcept { return state_; }
+  bool is_up() const noexcept { return state_ == sandbox_state::up; }
+  const config::sandbox& settings() const noexcept { return settings_; }
+
+  /// Which plugins it has to load, by name; takes hold at the next start. Forgets refusals of plugins that changed.
+  void set_plugins(std::map<std::string, std::string> paths);
+  /// Starts the host, if it has none.
+  void start();
+  /// Ends the host (its tasks get `grace` to end) and starts it anew, at once and with a clean slate. Settings given here
+  /// replace the former ones. `reason` is manual, config or watchdog.
+  void restart(std::string reason, std::string detail);
+  /// Ends the host for good. `done` is called when it is gone.
+  void stop(std::function<void()> done);
+  /// Kills the host; it comes back by its policy.
+  void kill(std::string reason, std::string detail);
+
+  /// New settings. What can take hold in the running host does; the rest waits for restart().
+  void configure(config::sandbox settings, std::string host_binary);
+
+  /// Makes sure that a plugin is loaded (or refused); `done` is told either way. The sandbox must be up.
+  void load_plugin(const std::string& plugin, const std::string& path, plugin_handler done);
+  /// Removes a plugin from the host. `done` is told whether it is gone.
+  void unload_plugin(const std::string& plugin, std::function<void(bool)> done);
+  /// The plugins that were tried, by name.
+  const std::map<std::string, plugin_info>& plugins() const noexcept { return plugins_; }
+
+  /// Asks the host. Fails with "unavailable" when the sandbox is not up.
+  void request(std::string_view method, nlohmann::json params, std::chrono::nanoseconds timeout,
+               host_process::answer_handler done);
+
+  /// Gets the host's statistics; `done(true)` when they came within `timeout`. Many callers share one request.
+  void refresh(std::chrono::nanoseconds timeout, std::function<void(bool)> done);
+  /// The last statistics of the running host, or null.
+  const metrics::host_snapshot* statistics() const noexcept { return statistics_ ? &*statistics_ : nullptr; }
+
+  /// As `sandbox.list` answers it.
+  nlohmann::json to_json() const;
+  /// For /metrics; tasks are the caller's.
+  metrics::sandbox_snapshot snapshot() const;
+  std::uint64_t restarts() const noexcept { return restarts_; }
+  pid_t pid() const noexcept { return host_ ? host_->pid() : -1; }
+  /// Seconds until the next start, 0 when none is waited for.
+  double backoff_seconds() const;
+  /// Why it is not up, in words.
+  std::string trouble() const;
+
+ private:
+  enum class after_end : std::uint8_t { by_policy, restart, stop };
+  struct refresh_waiter {
+    std::function<void(bool)> done;
+    std::unique_ptr<timer> deadline;
+  };
+
+  void launch();
+  void configured(const host_answer& answer);
+  void load_next();
+  void came_up();
+  void try_plugin(const std::string& plugin, const std::string& path, plugin_handler done);
+  void record_plugin(plugin_info info);
+  void blame_plugin(const host_end& end);
+  void decide(const host_end& end, std::chrono::nanoseconds ran);
+  void ended(host_end end);
+  void host_event(const nlohmann::json& event);
+  void heartbeat();
+  void send_statistics_request();
+  void statistics_answered(const host_answer& answer);
+  void answer_refreshes(bool good);
+  void end_gracefully(std::string reason, std::string detail);
+  void flush_stop_waiters();
+
+  services with_;
+  std::string name_;
+  config::sandbox settings_;
+  std::string host_binary_;
+  callbacks callbacks_;
+
+  sandbox_state state_ = sandbox_state::down;
+  std::unique_ptr<host_process> host_;
+  after_end after_ = after_end::by_policy;
+  std::vector<std::function<void()>> stop_waiters_;
+  backoff backoff_;
+  timer restart_timer_;
+  timer stop_timer_;
+  timer heartbeat_timer_;
+  host_lines lines_;
+  std::string fatal_reason_;
+
+  std::map<std::string, std::string> wanted_plugins_;
+  std::vector<std::string> to_load_;  // names, last one next
+  std::string loading_;               // the plugin that the host is loading now
+  std::map<std::string, int> deaths_in_load_;
+  std::map<std::string, plugin_info> plugins_;
+  std::map<std::string, metrics::count_map> plugin_loads_;
+
+  std::optional<metrics::host_snapshot> statistics_;
+  std::chrono::system_clock::time_point statistics_at_{};
+  std::optional<clock::time_point> statistics_asked_;  // while an answer is waited for
+  bool suspected_ = false;                             // the answer was late at the last heartbeat
+  bool statistics_bad_ = false;  // the last answer was no good; said once
+  std::vector<refresh_waiter> refreshes_;
+
+  std::uint64_t starts_ = 0;
+  std::uint64_t restarts_ = 0;
+  metrics::count_map restarts_by_reason_;
+  metrics::histogram setup_duration_{metrics::duration_bounds()};
+  std::vector<std::string> layers_;
+  std::optional<host_end> last_end_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace rtd::supervisor

@@ -1,0 +1,132 @@
+// sandbox.list, sandbox.restart, stacks, gc.
+#include "daemon/protocol/fields.h"
+#include "daemon/supervisor/daemon.h"
+#include "daemon/supervisor/methods.h"
+
+namespace rtd::supervisor {
+namespace {
+
+using nlohmann::json;
+using namespace std::chrono_literals;
+using protocol::error_kind;
+using protocol::rpc_error;
+
+constexpr std::size_t most_stack_text = 8U << 20U;
+constexpr std::chrono::seconds host_patience{30};
+
+// A host's text of many lines, each one cleaned: it will be printed on a terminal.
+std::string clean_lines(std::string_view text, std::size_t room) {
+  std::string result;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    result += protocol::clean_text(text.substr(0, end), 4096) + "\n";
+    text.remove_prefix(std::min(end + 1, text.size()));
+    if (result.size() > room) return result + "[cut: the text is longer]\n";
+  }
+  return result;
+}
+
+struct gathered {
+  std::map<std::string, json> parts;
+  std::string problem;
+  int good = 0;
+};
+
+// The sandboxes that a call is about; all when it names none.
+std::vector<managed_sandbox*> chosen(daemon& of, const call_handle& made) {
+  if (made->has("sandbox")) return {&of.sandbox(made->text("sandbox"))};
+  std::vector<managed_sandbox*> all;
+  for (const auto& [name, sandbox] : of.sandboxes()) all.push_back(sandbox.get());
+  return all;
+}
+
+// Asks all chosen hosts at once and hands their answers on. An error only when none of them answered.
+void ask_hosts(const call_handle& made, const std::vector<managed_sandbox*>& hosts, const char* method,
+               const json& params, std::function<void(const gathered&)> done) {
+  auto answers = std::make_shared<gathered>();
+  const auto all = when_all_done([made, answers, done = std::move(done)] {
+    if (answers->good == 0) return made->fail(error_kind::unavailable, answers->problem);
+    done(*answers);
+  });
+  for (managed_sandbox* host : hosts)
+    host->request(method, params, host_patience, [answers, all, name = host->name()](const host_answer& answer) {
+      if (answer.good()) {
+        ++answers->good;
+        answers->parts[name] = answer.result;
+      } else {
+        answers->problem = "sandbox " + name + ": " + answer.message;
+      }
+    });
+  if (hosts.empty()) answers->problem = "there is no sandbox";
+}
+
+void restart_sandbox(daemon& of, const call_handle& made) {
+  if (of.stopping()) throw rpc_error(error_kind::invalid_state, "the daemon is stopping");
+  managed_sandbox& sandbox = of.sandbox(made->text("name"));
+  sandbox.restart("manual", "restarted by " + describe(made->from()));
+  // Looks until the new host is up, or does not come up.
+  struct watch : std::enable_shared_from_this<watch> {
+    watch(daemon& whole, call_handle asked, std::string which)
+        : of(whole), made(std::move(asked)), name(std::move(which)), again(whole.with().events_loop) {}
+    daemon& of;
+    call_handle made;
+    std::string name;
+    timer again;
+    clock::time_point began = clock::now();
+    void look() {
+      const auto found = of.sandboxes().find(name);
+      if (found == of.sandboxes().end()) return made->fail(error_kind::not_found, "the sandbox is gone");
+      const managed_sandbox& now = *found->second;
+      const bool under_way = now.state() == sandbox_state::starting || now.state() == sandbox_state::stopping;
+      if (under_way && clock::now() - began < host_patience)
+        return again.start(10ms, [self = shared_from_this()] { self->look(); });
+      if (now.is_up()) return made->reply({{"sandbox", now.to_json()}});
+      made->fail(error_kind::sandbox_failed, now.trouble(), "logs and events say more");
+    }
+  };
+  std::make_shared<watch>(of, made, sandbox.name())->look();
+}
+
+}  // namespace
+
+void register_sandbox_methods(control_server& server, daemon& of) {
+  server.handle("sandbox.list", [&of](const call_handle& made) {
+    const auto all = when_all_done([&of, made] {
+      json list = json::array();
+      for (const auto& [name, sandbox] : of.sandboxes()) list.push_back(sandbox->to_json());
+      made->reply({{"sandboxes", std::move(list)}});
+    });
+    for (const auto& [name, sandbox] : of.sandboxes()) sandbox->refresh(300ms, [all](bool) {});
+  });
+  server.handle("sandbox.restart", [&of](const call_handle& made) { restart_sandbox(of, made); });
+  server.handle("stacks", [&of](const call_handle& made) {
+    auto hosts = chosen(of, made);
+    const std::string task = made->text("task");
+    if (!task.empty()) hosts = {&of.sandbox(of.tasks().get(task).spec.sandbox)};
+    ask_hosts(made, hosts, "stacks", {{"limit", made->integer("limit", 1000)}, {"task", task}},
+              [made](const gathered& answers) {
+                std::string text;
+                for (const auto& [name, part] : answers.parts) {
+                  if (answers.parts.size() > 1) text += "# sandbox " + name + "\n";
+                  const auto& raw = protocol::member(part, "text");
+                  if (raw.is_string())
+                    text += clean_lines(raw.get_ref<const std::string&>(),
+                                        most_stack_text - std::min(most_stack_text, text.size()));
+                }
+                made->reply({{"text", std::move(text)}});
+              });
+  });
+  server.handle("gc", [&of](const call_handle& made) {
+    ask_hosts(made, chosen(of, made), "gc", json::object(), [made](const gathered& answers) {
+      json list = json::array();
+      for (const auto& [name, part] : answers.parts)
+        list.push_back({{"name", name},
+                        {"stack_bytes", protocol::integer_field(part, "stack_bytes", 0, 0, INT64_MAX)},
+                        {"malloc_bytes", protocol::integer_field(part, "malloc_bytes", 0, 0, INT64_MAX)},
+                        {"duration_seconds", protocol::number_field(part, "duration_seconds", 0, 0, 1e9)}});
+      made->reply({{"sandboxes", std::move(list)}});
+    });
+  });
+}
+
+}  // namespace rtd::supervisor

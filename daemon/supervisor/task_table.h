@@ -1,0 +1,89 @@
+// All tasks, and what makes them go: starting them when their sandbox is up, hearing how they end, starting them again by
+// their policy, stopping them.
+//
+// Invariants:
+//   1. A task that is `wanted` is started whenever its sandbox comes up, so a host's death brings all of them back.
+//   2. A host's death counts against a task's max_restarts only when the crash report names the task; the others are the
+//      victims. A victim with policy "never" fails instead: what must not run twice must not run twice.
+//   3. A callback given to stop, restart or wait is called exactly once, when the task has got there or is removed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "daemon/supervisor/managed_sandbox.h"
+#include "daemon/supervisor/managed_task.h"
+#include "daemon/supervisor/services.h"
+
+namespace rtd::supervisor {
+
+class task_table {
+ public:
+  /// Finished tasks that were started by hand and are still listed; the oldest ones are forgotten.
+  static constexpr std::size_t finished_kept = 200;
+
+  /// What the table needs of the daemon.
+  struct surroundings {
+    std::function<managed_sandbox*(const std::string& sandbox)> find_sandbox;
+    std::function<std::string(const std::string& plugin)> plugin_path;  // empty: there is no such plugin
+  };
+
+  task_table(services with, surroundings around);
+  ~task_table();
+  task_table(const task_table&) = delete;
+  task_table& operator=(const task_table&) = delete;
+
+  /// The task of that name, or null. @throws protocol::rpc_error (not_found) with "did you mean".
+  managed_task* find(std::string_view name);
+  managed_task& get(std::string_view name);
+  const std::map<std::string, std::unique_ptr<managed_task>, std::less<>>& all() const noexcept { return tasks_; }
+
+  /// Adds a task; it starts when `start`. Replaces a finished one of the same name.
+  /// @throws protocol::rpc_error (already_exists).
+  managed_task& add(std::string name, config::task spec, bool configured, bool start);
+  /// Removes a task, stopping it first. `done` is called when it is gone.
+  void remove(const std::string& name, std::function<void()> done);
+
+  /// Starts a task that is not running. A start that follows a failure waits for nothing.
+  void start(managed_task& task);
+  /// Stops it. `done` is called when it has stopped (or had ended before).
+  void stop(managed_task& task, std::chrono::nanoseconds grace, std::function<void()> done);
+  void restart(managed_task& task, std::function<void()> done);
+  /// Calls `done` when the task runs or has ended for good: at once, if it has already.
+  void when_settled(managed_task& task, std::function<void()> done);
+  /// Calls `done` when the task has ended for good.
+  void when_final(managed_task& task, std::function<void()> done);
+
+  // What happens to sandboxes.
+  void sandbox_up(managed_sandbox& sandbox);
+  void sandbox_down(managed_sandbox& sandbox, const host_end& end);
+  void task_told(managed_sandbox& sandbox, const task_event& event);
+
+  /// A name for a task started by hand: PLUGIN-ENTRY-N.
+  std::string free_name(const std::string& plugin, const std::string& entry);
+
+ private:
+  void launch(managed_task& task);
+  void send_start(managed_task& task, managed_sandbox& sandbox);
+  void refuse(managed_task& task, const std::string& why);
+  void run_ended(managed_task& task, const std::string& reason, const std::string& error, const std::string& status);
+  void apply_policy(managed_task& task, bool failed, const std::string& why);
+  void stopped(managed_task& task);
+  void settle(managed_task& task);
+  void settle_soon(managed_task& task);
+  std::vector<std::string> names_in(const managed_sandbox& sandbox) const;
+  void forget_finished();
+
+  services with_;
+  surroundings around_;
+  std::map<std::string, std::unique_ptr<managed_task>, std::less<>> tasks_;
+  std::uint64_t next_number_ = 1;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace rtd::supervisor

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""Every row of the benchmarks with a tiny count: that each program runs it, checks its result and reports a figure."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+SOURCE = Path(os.environ.get("RTD_SOURCE_DIR", Path(__file__).resolve().parents[2]))
+BUILD = Path(os.environ.get("RTD_BUILD_DIR", SOURCE / "build" / "release"))
+
+
+class ProgramsTest(unittest.TestCase):
+    def test_every_row_runs(self):
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "results.json"
+            done = subprocess.run(
+                [SOURCE / "bench" / "run", "--build-dir", BUILD, "--count", "300", "--rounds", "1", "--json", file],
+                capture_output=True,
+                text=True,
+                timeout=500,
+                check=False,
+            )
+            self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+            found = json.loads(file.read_text())
+        absent = set(found["absent"])
+        for row in found["rows"]:
+            if row.get("skipped"):
+                continue
+            with self.subTest(row["name"]):
+                # What Boost.Fiber does is not ours to test.
+                errors = {who: text for who, text in row.get("errors", {}).items() if who != "boost_fiber"}
+                self.assertEqual(errors, {})
+                self.assertGreater(row["rtd"]["median"], 0)
+                if not absent:
+                    self.assertIsNotNone(row["ratio"])
+        self.assertTrue(any(row["name"] == "echo_tcp_1000_p999" for row in found["rows"]))
+        self.assertTrue(found["short"])
+
+    def run_program(self, *arguments):
+        return subprocess.run(
+            [BUILD / "bench" / "bench_rt", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            env=os.environ | {"BENCH_SECONDS": "0.02"},
+        )
+
+    def test_a_count_of_zero_is_calibrated(self):
+        found = json.loads(self.run_program("chan_buffered_1p", "0").stdout)
+        self.assertGreater(found["count"], 100)
+        self.assertGreaterEqual(found["seconds"], 0.01)
+        self.assertEqual(found["procs"], 1)
+
+    def test_bad_arguments_are_named(self):
+        done = self.run_program("yield_1p", "-3")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("'-3' is not a count", done.stderr)
+        done = self.run_program("yeild_1p", "3")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("no row 'yeild_1p'", done.stderr)
+        self.assertIn(" yield ", done.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(unittest.main())

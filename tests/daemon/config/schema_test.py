@@ -1,0 +1,240 @@
+#!/usr/bin/env python3
+"""Holds the JSON Schema of the configuration and the parser together.
+
+What the schema refuses, the parser must refuse. What the parser refuses beyond that must be something that a schema
+cannot say, and is listed here. Besides the files of the corpus, thousands of slightly damaged ones are tried.
+"""
+import copy
+import glob
+import json
+import os
+import re
+import subprocess
+import unittest
+
+try:
+    import jsonschema
+except ImportError as error:
+    raise unittest.SkipTest("the package python3-jsonschema is not installed") from error
+
+SOURCE = os.environ["RTD_SOURCE_DIR"]
+CONFIG = os.path.join(SOURCE, "config")
+DATA = os.path.join(SOURCE, "tests", "daemon", "config", "data")
+PROBE = os.path.join(os.environ["RTD_BUILD_DIR"], "tests", "daemon", "config", "config_probe")
+
+# Problems that the parser finds in documents that the schema takes: relations between parts, the system's accounts, and
+# bounds that a pattern cannot express.
+BEYOND_SCHEMA = re.compile("|".join([
+    r'is not in "(plugins|sandboxes)"',
+    r"names no sandbox",
+    r"there is no (user|group) .* on this system",
+    r"has been given a role above",
+    r"stands for everybody whom",                                 # a name whose number is 65534
+    r"socket's absolute path .* has \d+ bytes|is a folder",
+    r"the duration .* is out of range|it is longer than 292 years|it has parts below a nanosecond",
+    r"only its last number may have a fraction",
+    r"is shorter than initial_delay",
+    r'the size ".*" is out of range|it is larger than 8191 PiB',  # written as a string
+    r"is no address to listen on: .*(no IP address|no IPv6 address|no number from 0 to 65535)",
+    r"must be a whole number .*, not the number [0-9]+\.0",       # a schema takes 4.0 for an integer
+    r"must be a number of bytes .*, not the number [0-9]+\.0",
+]))
+
+# Put in the place of every value of a good document.
+VALUES = [
+    None, True, False, 0, 1, -1, 1.5, 4.0, 63, 64, 256, 257, 4096, 4097, 16383, 16384, 65534, 70000000, 1 << 32, 1 << 61, 1e30,
+    "", "x", "default", "hello", "one", "a b", "Upper", "a" * 64, "a" * 300, "0", "0s", "5s", "1.5s", "1m30s", "1s1m", "5",
+    "-5s", "5 s", "s", "1ms", "2h", "99d", "5\u00b5s", "0.0000000001s", "1.5m3s", "1B", "256KiB", "256KB", "1.5MiB", "64MiB", "65MiB",
+    "0660", "660", "0066", "8888", "@x", "run/", "127.0.0.1:80", "[::1]:80", "[::1]", ":80", "a:80", "localhost:0",
+    "1.2.3.4:99999", "999.1.1.1:80", "always", "on-failure", "never", "info", "auto", "view", "admin", "root", "nobody", "no-such-name",
+    [], [1], ["a", True, 2.5], [None], [[]], [{}], {}, {"default": {}}, {"a": 1}, {"path": "a.so"}, {"plugin": "hello", "entry": "serve"},
+    {"role": "view", "uid": 1}, [{"role": "view", "uid": 1}], [{"role": "view", "uid": 1, "gid": 1}], [{"role": "view"}],
+]
+
+
+def load(path):
+    with open(path, encoding="utf-8-sig") as file:
+        return json.load(file)
+
+
+def paths_of(document, path=()):
+    """The path of every value, the document's own first."""
+    yield path
+    entries = document.items() if isinstance(document, dict) else enumerate(document) if isinstance(document, list) else ()
+    for key, entry in entries:
+        yield from paths_of(entry, path + (key,))
+
+
+def at(document, path):
+    for key in path:
+        document = document[key]
+    return document
+
+
+def damaged(document):
+    """Copies of the document, each with one thing changed."""
+    for path in paths_of(document):
+        if path:
+            for value in VALUES:
+                changed = copy.deepcopy(document)
+                at(changed, path[:-1])[path[-1]] = copy.deepcopy(value)
+                yield changed
+            removed = copy.deepcopy(document)
+            del at(removed, path[:-1])[path[-1]]
+            yield removed
+        if path and isinstance(path[-1], str):
+            for name in (path[-1] + "x", path[-1].upper(), "", "a b", "a.b", "9", "a" * 64):
+                renamed = copy.deepcopy(document)
+                parent = at(renamed, path[:-1])
+                parent[name] = parent.pop(path[-1])
+                yield renamed
+        if isinstance(at(document, path), dict):
+            extended = copy.deepcopy(document)
+            at(extended, path)["unknown_key"] = 1
+            yield extended
+
+
+class Probe:
+    """The parser, in a process of its own."""
+
+    def __enter__(self):
+        self.process = subprocess.Popen([PROBE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+        return self
+
+    def __exit__(self, *_):
+        self.process.stdin.close()
+        self.process.stdout.close()
+        self.process.wait(30)
+
+    def ask(self, text):
+        self.process.stdin.write(json.dumps(text) + "\n")
+        self.process.stdin.flush()
+        answer = self.process.stdout.readline()
+        if not answer:
+            raise AssertionError(f"the parser ended, status {self.process.wait(30)}, on this text: {text}")
+        return json.loads(answer)
+
+
+class SchemaTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.schema = load(os.path.join(CONFIG, "rtd.schema.json"))
+        cls.validator = jsonschema.Draft202012Validator(cls.schema)
+
+    def refused_by_schema(self, document):
+        error = jsonschema.exceptions.best_match(self.validator.iter_errors(document))
+        return None if error is None else f"{error.json_path}: {error.message}"
+
+    def compare(self, document, answer):
+        """True when the document is good. Fails when schema and parser disagree in a way that they may not."""
+        problems = answer.get("problems")
+        if not self.validator.is_valid(document):
+            if problems is None:
+                self.fail(f"the schema refuses what the parser takes: {self.refused_by_schema(document)}\n{json.dumps(document)}")
+            return False
+        for problem in problems or []:
+            if not BEYOND_SCHEMA.search(problem):
+                self.fail(f"the parser refuses what the schema takes: {problem}\n{json.dumps(document)}")
+        return problems is None
+
+    def test_schema_is_valid(self):
+        jsonschema.Draft202012Validator.check_schema(self.schema)
+
+    def test_schema_is_embedded(self):
+        embedded = subprocess.run([PROBE, "--schema"], check=True, capture_output=True).stdout.decode()
+        self.assertEqual(json.loads(embedded), self.schema)
+
+    def test_every_object_is_closed_and_every_key_described(self):
+        def walk(schema, where):
+            if isinstance(schema, list):
+                for i, entry in enumerate(schema):
+                    walk(entry, f"{where}/{i}")
+            if not isinstance(schema, dict):
+                return
+            if "properties" in schema:
+                self.assertIs(schema.get("additionalProperties"), False, where)
+                for name, entry in schema["properties"].items():
+                    target = self.resolve(entry)
+                    self.assertIn("description", {**target, **entry}, f"{where}/{name}")
+            for key, entry in schema.items():
+                walk(entry, f"{where}/{key}")
+
+        walk(self.schema, "")
+
+    def resolve(self, schema):
+        """The schema with its reference followed; its own keywords win."""
+        while "$ref" in schema:
+            target = self.schema["$defs"][schema["$ref"].rsplit("/", 1)[1]]
+            schema = {**target, **{key: value for key, value in schema.items() if key != "$ref"}}
+        return schema
+
+    def complete(self, schema, document):
+        """Fills in the defaults that the schema names."""
+        schema = self.resolve(schema)
+        if not isinstance(document, dict):
+            return
+        for name, entry in schema.get("properties", {}).items():
+            entry = self.resolve(entry)
+            if name not in document and "default" in entry:
+                document[name] = copy.deepcopy(entry["default"])
+            if name in document:
+                self.complete(entry, document[name])
+        if isinstance(schema.get("additionalProperties"), dict):
+            for name, entry in document.items():
+                if name not in schema.get("properties", {}):
+                    self.complete(schema["additionalProperties"], entry)
+
+    def test_defaults_are_the_parsers(self):
+        document = {"plugins": {"p": {"path": "/p.so"}}, "tasks": {"t": {"plugin": "p", "entry": "run"}}}
+        with Probe() as probe:
+            parsed = probe.ask(json.dumps(document))["config"]
+        self.complete(self.schema, document)
+        # The one default that depends on where the object stands; its description says so.
+        self.assertEqual(parsed["sandboxes"]["default"]["restart"].pop("policy"), "always")
+        self.assertEqual(parsed["tasks"]["t"]["restart"].pop("policy"), "on-failure")
+        # Durations have several spellings.
+        for restart in (parsed["sandboxes"]["default"]["restart"], parsed["tasks"]["t"]["restart"]):
+            self.assertEqual(restart["window"], "1m")
+        self.assertEqual(parsed, document)
+
+    def test_good_files_pass_both(self):
+        files = [os.path.join(CONFIG, "rtd.json"), *glob.glob(f"{CONFIG}/examples/*.json"), *glob.glob(f"{DATA}/good/*.json")]
+        self.assertGreater(len(files), 8)
+        with Probe() as probe:
+            for path in files:
+                with self.subTest(os.path.relpath(path, SOURCE)):
+                    document = load(path)
+                    self.assertIsNone(self.refused_by_schema(document))
+                    answer = probe.ask(json.dumps(document))
+                    self.assertNotIn("problems", answer)
+                    # What the parser writes is again a good document.
+                    self.assertIsNone(self.refused_by_schema(answer["config"]))
+                    self.assertEqual(probe.ask(json.dumps(answer["config"])), answer)
+
+    def test_bad_files_are_refused_by_the_parser(self):
+        files = glob.glob(f"{DATA}/bad/*.json")
+        self.assertGreater(len(files), 20)
+        with Probe() as probe:
+            for path in files:
+                with self.subTest(os.path.relpath(path, SOURCE)):
+                    with open(path, encoding="utf-8") as file:
+                        text = file.read()
+                    self.assertIn("problems", probe.ask(text))
+
+    def test_damaged_files_are_judged_alike(self):
+        good = bad = 0
+        with Probe() as probe:
+            for path in (f"{DATA}/good/full.json", f"{CONFIG}/examples/minimal.json", f"{CONFIG}/examples/operators.json"):
+                for document in damaged(load(path)):
+                    if self.compare(document, probe.ask(json.dumps(document))):
+                        good += 1
+                    else:
+                        bad += 1
+        # Both sides must have had something to decide.
+        self.assertGreater(good, 500)
+        self.assertGreater(bad, 3000)
+        print(f"{good} good and {bad} bad documents")
+
+
+if __name__ == "__main__":
+    unittest.main()
