@@ -16,7 +16,7 @@ using nlohmann::json;
 using protocol::error_kind;
 using protocol::rpc_error;
 
-constexpr std::chrono::seconds settle_patience{30};
+constexpr std::chrono::seconds settle_patience{10};
 
 bool needs_restart(const config::part_changes& part, const std::string& name) {
   const auto found = part.changed.find(name);
