@@ -45,24 +45,37 @@ pid_t own_thread() noexcept { return static_cast<pid_t>(syscall(SYS_gettid)); }
 
 const char* signal_name(int signal) noexcept {
   switch (signal) {
-    case SIGSEGV: return "SIGSEGV";
-    case SIGBUS: return "SIGBUS";
-    case SIGILL: return "SIGILL";
-    case SIGFPE: return "SIGFPE";
-    case SIGABRT: return "SIGABRT";
-    case SIGTRAP: return "SIGTRAP";
-    case SIGSYS: return "SIGSYS";
-    default: return "unknown";
+    case SIGSEGV:
+      return "SIGSEGV";
+    case SIGBUS:
+      return "SIGBUS";
+    case SIGILL:
+      return "SIGILL";
+    case SIGFPE:
+      return "SIGFPE";
+    case SIGABRT:
+      return "SIGABRT";
+    case SIGTRAP:
+      return "SIGTRAP";
+    case SIGSYS:
+      return "SIGSYS";
+    default:
+      return "unknown";
   }
 }
 
 const char* code_name(int signal, int code) noexcept {
   switch (code) {
-    case SI_USER: return "SI_USER";
-    case SI_TKILL: return "SI_TKILL";
-    case SI_QUEUE: return "SI_QUEUE";
-    case SI_KERNEL: return "SI_KERNEL";
-    default: break;
+    case SI_USER:
+      return "SI_USER";
+    case SI_TKILL:
+      return "SI_TKILL";
+    case SI_QUEUE:
+      return "SI_QUEUE";
+    case SI_KERNEL:
+      return "SI_KERNEL";
+    default:
+      break;
   }
   if (signal == SIGSEGV && code == SEGV_MAPERR) return "SEGV_MAPERR";
   if (signal == SIGSEGV && code == SEGV_ACCERR) return "SEGV_ACCERR";

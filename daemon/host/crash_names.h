@@ -1,9 +1,9 @@
 // What lies at a code address, found without locks and without memory.
 //
-// dladdr would take the loader's lock, which another thread may hold for as long as a plugin's constructor runs; a crash
-// meanwhile would never be reported. So the module comes from glibc's _dl_find_object, which is made for signal handlers;
-// the function from our own tables (symbol_table.h) or else from the table of exported symbols that the loader has mapped
-// for the module. Both are read only.
+// dladdr would take the loader's lock, which another thread may hold for as long as a plugin's constructor runs; a
+// crash meanwhile would never be reported. So the module comes from glibc's _dl_find_object, which is made for signal
+// handlers; the function from our own tables (symbol_table.h) or else from the table of exported symbols that the
+// loader has mapped for the module. Both are read only.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 namespace rtd::host {
 
 struct code_place {
-  const char* module = nullptr;    // the file's name without its folder; null: no module is there
+  const char* module = nullptr;  // the file's name without its folder; null: no module is there
   std::uint64_t module_offset = 0;
   const char* function = nullptr;  // null: not known
   std::uint64_t function_offset = 0;

@@ -31,23 +31,35 @@ constexpr const char* own_machine_name = "aarch64";
 
 std::string machine_name(std::uint16_t machine) {
   switch (machine) {
-    case EM_X86_64: return "x86-64";
-    case EM_AARCH64: return "aarch64";
-    case EM_386: return "i386";
-    case EM_ARM: return "arm";
-    case EM_RISCV: return "riscv";
-    case EM_PPC64: return "ppc64";
-    case EM_S390: return "s390x";
-    default: return "machine number " + std::to_string(machine);
+    case EM_X86_64:
+      return "x86-64";
+    case EM_AARCH64:
+      return "aarch64";
+    case EM_386:
+      return "i386";
+    case EM_ARM:
+      return "arm";
+    case EM_RISCV:
+      return "riscv";
+    case EM_PPC64:
+      return "ppc64";
+    case EM_S390:
+      return "s390x";
+    default:
+      return "machine number " + std::to_string(machine);
   }
 }
 
 std::string type_name(std::uint16_t type) {
   switch (type) {
-    case ET_REL: return "an object file";
-    case ET_EXEC: return "an executable";
-    case ET_CORE: return "a core dump";
-    default: return "an ELF file of type " + std::to_string(type);
+    case ET_REL:
+      return "an object file";
+    case ET_EXEC:
+      return "an executable";
+    case ET_CORE:
+      return "a core dump";
+    default:
+      return "an ELF file of type " + std::to_string(type);
   }
 }
 
@@ -131,8 +143,8 @@ void elf_file::read_header() {
       refuse("is truncated: segment " + std::to_string(i) + " needs " + std::to_string(entry.p_filesz) + " bytes at " +
              std::to_string(entry.p_offset) + ", but the file has " + std::to_string(size_));
     }
-    segments_.push_back({entry.p_type, entry.p_flags, entry.p_offset, entry.p_vaddr, entry.p_filesz, entry.p_memsz,
-                         entry.p_align});
+    segments_.push_back(
+        {entry.p_type, entry.p_flags, entry.p_offset, entry.p_vaddr, entry.p_filesz, entry.p_memsz, entry.p_align});
   }
   // Sections are only good for names; a file without them is fine.
   if (header.e_shentsize == sizeof(Elf64_Shdr) &&
@@ -162,7 +174,8 @@ std::vector<elf_file::symbol> elf_file::read_symbols() const {
   auto table = record_at<Elf64_Shdr>(sections, chosen);
   if (table.sh_entsize != sizeof(Elf64_Sym) || table.sh_link >= section_count_) return {};
   auto strings = record_at<Elf64_Shdr>(sections, table.sh_link);
-  if (strings.sh_type != SHT_STRTAB || table.sh_size > most_symbol_bytes || strings.sh_size > most_symbol_bytes) return {};
+  if (strings.sh_type != SHT_STRTAB || table.sh_size > most_symbol_bytes || strings.sh_size > most_symbol_bytes)
+    return {};
 
   std::vector<unsigned char> entries = read(table.sh_offset, table.sh_size);
   std::vector<unsigned char> names = read(strings.sh_offset, strings.sh_size);

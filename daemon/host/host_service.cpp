@@ -55,7 +55,8 @@ rt::detail::task_parameters parameters_of(const request_params& params) {
   if (!object.is_object()) throw request_error("bad_request", "parameter \"params\" must be an object");
   std::size_t values = 0;
   for (const auto& [key, list] : object.items()) {
-    if (!list.is_array()) throw request_error("bad_request", "the task's parameter \"" + key + "\" must be an array of texts");
+    if (!list.is_array())
+      throw request_error("bad_request", "the task's parameter \"" + key + "\" must be an array of texts");
     std::vector<std::string>& to = result[key];
     for (const json& value : list) {
       if (!value.is_string() || ++values > most_parameter_values) {
@@ -74,13 +75,10 @@ json error_json(const json& id, std::string_view kind, const std::string& messag
 
 json plugin_json(const loaded_plugin& plugin) {
   json entries = json::array();
-  for (const plugin_entry& one : plugin.entries) entries.push_back({{"name", one.name}, {"description", one.description}});
-  return {{"name", plugin.name},
-          {"version", plugin.version},
-          {"description", plugin.description},
-          {"abi", plugin.abi},
-          {"entries", std::move(entries)},
-          {"thread_locals", plugin.thread_locals}};
+  for (const plugin_entry& one : plugin.entries)
+    entries.push_back({{"name", one.name}, {"description", one.description}});
+  return {{"name", plugin.name}, {"version", plugin.version},     {"description", plugin.description},
+          {"abi", plugin.abi},   {"entries", std::move(entries)}, {"thread_locals", plugin.thread_locals}};
 }
 
 }  // namespace
@@ -95,7 +93,8 @@ bool host_service::handle(std::string_view payload) {
   const json& message = *parsed.value;
   json id = message.is_object() && message.contains("id") && message["id"].is_number_integer() ? message["id"] : json();
   if (id.is_null() || !message.contains("method") || !message["method"].is_string()) {
-    return link_.send(error_json(id, "bad_request", "a request is {\"id\": number, \"method\": text, \"params\": object}"));
+    return link_.send(
+        error_json(id, "bad_request", "a request is {\"id\": number, \"method\": text, \"params\": object}"));
   }
   const auto& method = message["method"].get_ref<const std::string&>();
   json params = message.contains("params") ? message["params"] : json::object();
@@ -158,9 +157,12 @@ void host_service::require_running() const {
   std::lock_guard guard(lock_);
   switch (phase_) {
     case phase::unconfigured:
-    case phase::starting: throw request_error("not_configured", "host.configure has to come first");
-    case phase::running: return;
-    case phase::ending: throw request_error("shutting_down", "the host is ending");
+    case phase::starting:
+      throw request_error("not_configured", "host.configure has to come first");
+    case phase::running:
+      return;
+    case phase::ending:
+      throw request_error("shutting_down", "the host is ending");
   }
 }
 
@@ -182,7 +184,8 @@ std::function<json()> host_service::slow_answer(const std::string& method, const
   if (method == "plugin.load") {
     // An empty name accepts whatever the plugin calls itself (rtctl plugin check).
     std::string name = params.text("name", rtd::protocol::max_name_bytes).empty() ? "" : params.name("name");
-    return [this, name, path = params.text("path", most_path_bytes)] { return plugin_json(*plugins_.load(name, path)); };
+    return
+        [this, name, path = params.text("path", most_path_bytes)] { return plugin_json(*plugins_.load(name, path)); };
   }
   if (method == "plugin.unload") {
     return [this, name = params.name("name")] {

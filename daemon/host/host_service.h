@@ -1,8 +1,8 @@
 // What the supervisor can ask of a host.
 //
-// Requests come in on the link's thread and most are answered there; none of them waits for a green thread, so figures are
-// answered even when all Ps spin. What may take long (loading a plugin runs its constructors, setting the number of Ps
-// stops the world, dumps and releases walk over memory) runs on a thread of its own and is answered when it is done.
+// Requests come in on the link's thread and most are answered there; none of them waits for a green thread, so figures
+// are answered even when all Ps spin. What may take long (loading a plugin runs its constructors, setting the number of
+// Ps stops the world, dumps and releases walk over memory) runs on a thread of its own and is answered when it is done.
 #pragma once
 
 #include <atomic>

@@ -22,8 +22,8 @@ class link_writer {
   /// Sends one message. Blocks. False when the link is closed. A message beyond the frame's limit is answered by
   /// std::length_error and nothing is sent.
   bool send(const nlohmann::json& message);
-  /// As send, for whole frames, encoded by encode(). Gives way to every send() that waits: answers do not stand behind a
-  /// flood of log lines.
+  /// As send, for whole frames, encoded by encode(). Gives way to every send() that waits: answers do not stand behind
+  /// a flood of log lines.
   bool send_frames(std::string_view frames);
   /// Appends the message as a frame. @throws std::length_error
   static void encode(const nlohmann::json& message, std::string& to);

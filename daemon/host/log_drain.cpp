@@ -10,10 +10,14 @@ using nlohmann::json;
 
 const char* to_text(rt::log_level level) noexcept {
   switch (level) {
-    case rt::log_level::debug: return "debug";
-    case rt::log_level::info: return "info";
-    case rt::log_level::warn: return "warn";
-    case rt::log_level::error: return "error";
+    case rt::log_level::debug:
+      return "debug";
+    case rt::log_level::info:
+      return "info";
+    case rt::log_level::warn:
+      return "warn";
+    case rt::log_level::error:
+      return "error";
   }
   return "info";
 }

@@ -1,12 +1,13 @@
 // rtd-host: the process that runs the plugins of one sandbox.
 //
-// Its threads: the main thread runs the runtime (rt::run); the link's thread ("rtd-link") reads requests and answers them;
-// the reporting thread ("rtd-log") sends log lines and the ends of tasks; slow requests have threads of their own. None of
-// these is the runtime's, so the supervisor is answered whatever the plugins do.
+// Its threads: the main thread runs the runtime (rt::run); the link's thread ("rtd-link") reads requests and answers
+// them; the reporting thread ("rtd-log") sends log lines and the ends of tasks; slow requests have threads of their
+// own. None of these is the runtime's, so the supervisor is answered whatever the plugins do.
 //
 // The process ends in one of these ways: after a shutdown (main returns); at once when the link closes, because a host
-// without its supervisor is nobody's; by a signal (crash_handler.h); by a plugin's exit() (plugin_exit.cpp). It leaves by
-// _exit in all of them: kernel threads of plugins may be running, and static destructors would pull their ground away.
+// without its supervisor is nobody's; by a signal (crash_handler.h); by a plugin's exit() (plugin_exit.cpp). It leaves
+// by _exit in all of them: kernel threads of plugins may be running, and static destructors would pull their ground
+// away.
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -169,7 +170,8 @@ int main(int count, char** arguments) {
     return 0;
   }
   if (!is_link(options->link)) {
-    std::fprintf(stderr, "rtd-host: descriptor %d is no unix stream socket; rtd-host is started by rtd only\n", options->link);
+    std::fprintf(stderr, "rtd-host: descriptor %d is no unix stream socket; rtd-host is started by rtd only\n",
+                 options->link);
     return wrong_usage;
   }
   // A pipe would be buffered by blocks, and lines of plugins would come late or, after a crash, not at all.

@@ -1,8 +1,8 @@
 // exit(), as plugins see it.
 //
 // A plugin that calls exit() would run the destructors of everything static while the runtime's threads go on using it,
-// and so end in a crash that tells nothing. rtd-host exports its own exit, which plugins find before the C library's: it
-// says who called, and ends the process at once with the status that was asked for.
+// and so end in a crash that tells nothing. rtd-host exports its own exit, which plugins find before the C library's:
+// it says who called, and ends the process at once with the status that was asked for.
 #include "daemon/host/plugin_exit.h"
 
 #include <unistd.h>
@@ -33,8 +33,8 @@ void announce_exit(int status) {
   std::string message = "the plugin called exit(" + std::to_string(status) + "), which ends the host and all its tasks";
   rt::detail::log_line line{nullptr, rt::log_level::error, std::chrono::system_clock::now(), message};
   if (const rt::task* task = rt::this_task()) {
-    line.task = std::make_shared<const rt::detail::task_identity>(rt::detail::task_identity{
-        std::string(task->name()), std::string(task->plugin()), std::string(task->entry())});
+    line.task = std::make_shared<const rt::detail::task_identity>(
+        rt::detail::task_identity{std::string(task->name()), std::string(task->plugin()), std::string(task->entry())});
   }
   link->send(to_json(line));
 }

@@ -53,8 +53,8 @@ std::string readable_loader_text(const std::string& text) {
     rest = symbol.substr(end);
     symbol.resize(end);
   }
-  return rt::detail::printable_text(text.substr(0, at) + std::string(mark) + rt::detail::demangled(symbol.c_str()) + rest,
-                                    most_loader_text);
+  return rt::detail::printable_text(
+      text.substr(0, at) + std::string(mark) + rt::detail::demangled(symbol.c_str()) + rest, most_loader_text);
 }
 
 [[noreturn]] void refuse_by_loader(const std::string& path, const std::string& text) {
@@ -63,8 +63,9 @@ std::string readable_loader_text(const std::string& text) {
   std::string why = "cannot be loaded: " + readable_loader_text(text);
   if (!symbols_missing) refuse("plugin_load_failed", path, why);
   refuse("plugin_missing_symbols", path,
-         why + "; neither this host nor a library that the plugin is linked with has it: link the library, or rebuild "
-               "the plugin against rtd-dev of this version");
+         why +
+             "; neither this host nor a library that the plugin is linked with has it: link the library, or rebuild "
+             "the plugin against rtd-dev of this version");
 }
 
 std::vector<std::string> thread_locals_of(const elf_file& file) {
@@ -92,12 +93,14 @@ std::vector<plugin_entry> entries_of(const rt::plugin_abi::descriptor& offered, 
   }
   auto count = static_cast<std::size_t>(offered.end_entry - offered.first_entry);
   if (offered.end_entry < offered.first_entry || count > most_entries) {
-    refuse("plugin_load_failed", path, "its table of entries is damaged, or has more than " +
-                                           std::to_string(most_entries) + " entries");
+    refuse("plugin_load_failed", path,
+           "its table of entries is damaged, or has more than " + std::to_string(most_entries) + " entries");
   }
   for (const rt::plugin_abi::entry* one = offered.first_entry; one != offered.end_entry; ++one) {
-    if (one->name == nullptr || one->function == nullptr || !is_identifier(std::string_view(one->name, strnlen(one->name, 256)))) {
-      refuse("plugin_load_failed", path, "entry " + std::to_string(result.size() + 1) + " has no valid name or no function");
+    if (one->name == nullptr || one->function == nullptr ||
+        !is_identifier(std::string_view(one->name, strnlen(one->name, 256)))) {
+      refuse("plugin_load_failed", path,
+             "entry " + std::to_string(result.size() + 1) + " has no valid name or no function");
     }
     for (const plugin_entry& earlier : result) {
       if (earlier.name == one->name) {
@@ -155,7 +158,8 @@ std::shared_ptr<const loaded_plugin> plugin_loader::find(std::string_view name) 
 std::shared_ptr<const loaded_plugin> plugin_loader::find_loaded(std::string_view name, const std::string& path) const {
   auto known = find(name);
   if (known == nullptr || known->path == path) return known;
-  refuse("plugin_load_failed", path, "a plugin \"" + known->name + "\" is loaded from " + known->path + "; unload it first");
+  refuse("plugin_load_failed", path,
+         "a plugin \"" + known->name + "\" is loaded from " + known->path + "; unload it first");
 }
 
 std::shared_ptr<const loaded_plugin> plugin_loader::load(const std::string& name, const std::string& path) {
@@ -166,8 +170,9 @@ std::shared_ptr<const loaded_plugin> plugin_loader::load(const std::string& name
   plugin_note note = read_plugin_note(file);
   check_plugin_note(note, path);
   if (!name.empty() && note.name != name) {
-    refuse("plugin_name_mismatch", path, "calls itself \"" + note.name + "\", but is configured as \"" + name +
-                                             "\"; use the same name in both places");
+    refuse(
+        "plugin_name_mismatch", path,
+        "calls itself \"" + note.name + "\", but is configured as \"" + name + "\"; use the same name in both places");
   }
   if (auto known = find_loaded(note.name, path)) return known;
   publish_own_symbols();
@@ -183,9 +188,10 @@ std::shared_ptr<const loaded_plugin> plugin_loader::load_new(const elf_file& fil
   file_identity identity{};
   if (stat(path.c_str(), &status) == 0) identity = {status.st_dev, status.st_ino};
   if (spoiled_.contains(identity)) {
-    refuse("plugin_constructor_threw", path,
-           "a constructor threw when it was loaded before, and this host cannot unload it; replace the file by a new one "
-           "(move it into place instead of overwriting it) or restart the sandbox");
+    refuse(
+        "plugin_constructor_threw", path,
+        "a constructor threw when it was loaded before, and this host cannot unload it; replace the file by a new one "
+        "(move it into place instead of overwriting it) or restart the sandbox");
   }
 
   // Before the load: a constructor may crash.

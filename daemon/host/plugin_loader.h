@@ -49,9 +49,9 @@ class plugin_loader {
   plugin_loader& operator=(const plugin_loader&) = delete;
 
   /// Loads the plugin `name` (empty: whatever it calls itself) from `path` (absolute); one that is loaded from there
-  /// already is returned as it is. Blocks while its constructors run. Any kernel thread; loads follow one another. @throws request_error with the kinds
-  /// plugin_not_found, plugin_not_elf, plugin_no_note, plugin_abi_mismatch, plugin_build_mismatch,
-  /// plugin_missing_symbols, plugin_constructor_threw, plugin_name_mismatch, plugin_load_failed.
+  /// already is returned as it is. Blocks while its constructors run. Any kernel thread; loads follow one another.
+  /// @throws request_error with the kinds plugin_not_found, plugin_not_elf, plugin_no_note, plugin_abi_mismatch,
+  /// plugin_build_mismatch, plugin_missing_symbols, plugin_constructor_threw, plugin_name_mismatch, plugin_load_failed.
   std::shared_ptr<const loaded_plugin> load(const std::string& name, const std::string& path);
 
   /// Unloads it. False when the loader of the system keeps it in memory for ever (it has unique symbols). @throws

@@ -106,9 +106,10 @@ void check_plugin_note(const plugin_note& note, const std::string& path) {
     std::uint32_t flag;
     const char* name;
   };
-  constexpr property properties[] = {{rt::plugin_abi::flag_address_sanitizer, "AddressSanitizer"},
-                                     {rt::plugin_abi::flag_thread_sanitizer, "ThreadSanitizer"},
-                                     {rt::plugin_abi::flag_old_string_abi, "the old std::string ABI (_GLIBCXX_USE_CXX11_ABI=0)"}};
+  constexpr property properties[] = {
+      {rt::plugin_abi::flag_address_sanitizer, "AddressSanitizer"},
+      {rt::plugin_abi::flag_thread_sanitizer, "ThreadSanitizer"},
+      {rt::plugin_abi::flag_old_string_abi, "the old std::string ABI (_GLIBCXX_USE_CXX11_ABI=0)"}};
   constexpr std::uint32_t own = rt::plugin_abi::build_flags();
   if (note.flags == own) return;
   std::string why;

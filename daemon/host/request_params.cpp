@@ -20,9 +20,7 @@ request_params::request_params(const nlohmann::json& params) : params_(params) {
 
 bool request_params::has(std::string_view key) const { return params_.contains(key); }
 
-const nlohmann::json& request_params::member(std::string_view key) const {
-  return rtd::protocol::member(params_, key);
-}
+const nlohmann::json& request_params::member(std::string_view key) const { return rtd::protocol::member(params_, key); }
 
 std::string request_params::text(std::string_view key, std::size_t most_bytes) const {
   const nlohmann::json& value = member(key);

@@ -11,8 +11,8 @@
 
 namespace rtd::host {
 
-/// What the metrics of all tasks together may take of one answer: bytes, estimated from above, and JSON values. Both stay
-/// well below the link's limits; what goes beyond is left out, whole series at a time.
+/// What the metrics of all tasks together may take of one answer: bytes, estimated from above, and JSON values. Both
+/// stay well below the link's limits; what goes beyond is left out, whole series at a time.
 inline constexpr std::size_t most_metric_bytes = 5U << 20U;
 inline constexpr std::size_t most_metric_values = 500'000;
 

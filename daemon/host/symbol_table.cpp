@@ -12,9 +12,8 @@ symbol_table::symbol_table(const elf_file& file, std::string module) : module_(s
   std::vector<elf_file::symbol> symbols = file.symbols();
   std::erase_if(symbols, [](const elf_file::symbol& one) { return one.type == STT_TLS || one.size == 0; });
   // Several names for one function are usual (C1 and C2 of a constructor); one is enough.
-  std::sort(symbols.begin(), symbols.end(), [](const auto& a, const auto& b) {
-    return a.value != b.value ? a.value < b.value : a.name < b.name;
-  });
+  std::sort(symbols.begin(), symbols.end(),
+            [](const auto& a, const auto& b) { return a.value != b.value ? a.value < b.value : a.name < b.name; });
   auto same_place = [](const auto& a, const auto& b) { return a.value == b.value; };
   symbols.erase(std::unique(symbols.begin(), symbols.end(), same_place), symbols.end());
   if (symbols.size() > most_symbols) symbols.resize(most_symbols);

@@ -1,8 +1,8 @@
 // Names of functions for crash reports, kept ready in memory: a crash handler can neither read files nor allocate.
 //
 // Most functions of a plugin are static or hidden, so the loader's tables do not have them; the file's full table has.
-// Tables of the program and of the plugins are read when a plugin is loaded. For other modules the handler falls back to
-// the loader's table, see crash_names.h.
+// Tables of the program and of the plugins are read when a plugin is loaded. For other modules the handler falls back
+// to the loader's table, see crash_names.h.
 #pragma once
 
 #include <atomic>

@@ -23,8 +23,8 @@ std::string list_of_entries(const loaded_plugin& plugin) {
 void task_table::start(std::shared_ptr<const loaded_plugin> plugin, rt::detail::task_spec spec) {
   const plugin_entry* entry = plugin->find_entry(spec.entry);
   if (entry == nullptr) {
-    throw request_error("no_such_entry", "plugin \"" + plugin->name + "\" has no entry \"" + spec.entry + "\"; it has " +
-                                             list_of_entries(*plugin));
+    throw request_error("no_such_entry", "plugin \"" + plugin->name + "\" has no entry \"" + spec.entry +
+                                             "\"; it has " + list_of_entries(*plugin));
   }
   spec.plugin = plugin->name;
   spec.function = entry->function;
@@ -36,9 +36,8 @@ void task_table::start(std::shared_ptr<const loaded_plugin> plugin, rt::detail::
     throw request_error("too_many_tasks", "the host has " + std::to_string(most_tasks) + " tasks already");
   }
   auto state = std::make_shared<task_state>(
-      std::move(spec), log_, [this](task_state& task, task_phase phase, const std::string& error) {
-        note_phase(task, phase, error);
-      });
+      std::move(spec), log_,
+      [this](task_state& task, task_phase phase, const std::string& error) { note_phase(task, phase, error); });
   // In the table first: the task may end before start() returns.
   auto place = tasks_.emplace(id, running_task{std::move(plugin), state, std::nullopt, false}).first;
   try {
@@ -77,9 +76,11 @@ std::optional<task_table::clock::time_point> task_table::check_deadlines(clock::
       next = next ? std::min(*next, *task.deadline) : *task.deadline;
     } else if (!is_final(task.state->phase())) {
       task.is_stuck = true;
-      add_note({nullptr, task_phase::draining,
-                {id, "stuck", "it did not end in time; " + std::to_string(task.state->green_threads()) +
-                                  " green threads are left"}});
+      add_note(
+          {nullptr,
+           task_phase::draining,
+           {id, "stuck",
+            "it did not end in time; " + std::to_string(task.state->green_threads()) + " green threads are left"}});
     }
   }
   return next;

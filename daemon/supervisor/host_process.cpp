@@ -1,5 +1,6 @@
 #include "daemon/supervisor/host_process.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -20,6 +21,7 @@ using nlohmann::json;
 constexpr std::size_t max_last_words = 16U << 20U;
 constexpr std::size_t max_link_queue = 32U << 20U;
 constexpr std::chrono::seconds end_after_link{2};
+constexpr int kill_wait_ms = 100;
 
 std::string signal_name(int number) {
   const char* name = ::sigabbrev_np(number);
@@ -81,11 +83,20 @@ host_process::~host_process() {
   *alive_ = false;
   if (pid_ < 0) return;
   ::kill(pid_, SIGKILL);
-  // SIGKILL cannot be held up by the process itself; the wait is a matter of milliseconds.
+  // A process dies of SIGKILL within milliseconds, unless the kernel holds it (a disk or a file server that does not
+  // answer); the loop must not wait for that.
+  auto gone = std::make_shared<std::unique_ptr<readiness>>();
+  sandbox::descriptor watched(::fcntl(process_->get(), F_DUPFD_CLOEXEC, 0));
   pollfd waiting{process_->get(), POLLIN, 0};
-  while (::poll(&waiting, 1, -1) < 0 && errno == EINTR) {
+  if (::poll(&waiting, 1, kill_wait_ms) > 0) {
+    sandbox::reap_host(pid_);
+  } else if (watched) {
+    *gone = std::make_unique<readiness>(loop_, std::move(watched), [gone, pid = pid_] {
+      sandbox::reap_host(pid);
+      gone->reset();
+    });
+    (*gone)->rearm();
   }
-  sandbox::reap_host(pid_);
 }
 
 void host_process::request(std::string_view method, json params, std::chrono::nanoseconds timeout,
@@ -124,8 +135,9 @@ void host_process::expect_end(std::string reason, std::string detail) {
   detail_ = std::move(detail);
 }
 
-void host_process::charge(std::size_t bytes) {
-  const auto wait = reading_.take_with_debt(static_cast<double>(bytes), clock::now());
+void host_process::charge(clock::time_point began) {
+  const auto now = clock::now();
+  const auto wait = reading_.take_with_debt(std::chrono::duration<double>(now - began).count(), now);
   if (wait.count() == 0 || resume_.running()) return;
   link_->pause_reading();
   for (auto& stream : output_) stream->pause_reading();
@@ -137,9 +149,11 @@ void host_process::charge(std::size_t bytes) {
 
 void host_process::link_data(std::string_view bytes) {
   if (broken_) return;
-  charge(bytes.size());
+  const auto began = clock::now();
+  const auto alive = alive_;
   frames_.feed(bytes);
   read_frames();
+  if (*alive) charge(began);
 }
 
 void host_process::read_frames() {
@@ -195,12 +209,13 @@ void host_process::handle_event(const json& message) {
 }
 
 void host_process::output_data(bool is_error, std::string_view bytes) {
-  charge(bytes.size());
+  const auto began = clock::now();
   const auto alive = alive_;
   output_lines_[is_error ? 1 : 0].feed(bytes, [&](const std::string& line) {
     if (callbacks_.output) callbacks_.output(is_error, protocol::clean_text(line));
     return *alive;
   });
+  if (*alive) charge(began);
 }
 
 void host_process::protocol_error(const std::string& what) {

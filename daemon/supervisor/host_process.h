@@ -7,8 +7,9 @@
 //   2. Every request is answered exactly once, by the host, by its time-out, or by the host's end; but not any more when
 //      the object is destroyed.
 //   3. `ended` is called exactly once, after all the host's last words (crash report, output) have been handed on,
-//      unless the object is destroyed before, which kills the host and waits for its end.
-//   4. A host that writes faster than `read_rate` is not read for a while: it waits, the supervisor does not.
+//      unless the object is destroyed before, which kills the host.
+//   4. The time that goes into reading one host is bounded: a host whose words take more than `busy_share` of the loop
+//      is not read for a while. It waits; the supervisor and the other hosts do not.
 #pragma once
 
 #include <sys/types.h>
@@ -65,9 +66,9 @@ class host_process {
   };
   using answer_handler = std::function<void(host_answer)>;
 
-  /// Bytes a second, and at once, that the supervisor reads from one host's link or output.
-  static constexpr double read_rate = 16e6;
-  static constexpr double read_burst = 32e6;
+  /// The share of the loop's time that one host may take on average, and the seconds that it may take at once.
+  static constexpr double busy_share = 0.2;
+  static constexpr double busy_burst = 1.0;
 
   /// Starts the host. @throws sandbox::launch_error
   host_process(loop& on, const sandbox::launch_request& request, callbacks on_event);
@@ -103,7 +104,7 @@ class host_process {
   void handle_response(const nlohmann::json& message);
   void handle_event(const nlohmann::json& message);
   void output_data(bool is_error, std::string_view bytes);
-  void charge(std::size_t bytes);
+  void charge(clock::time_point began);
   void protocol_error(const std::string& what);
   void process_ended();
   void fail_pending(const std::string& kind, const std::string& message);
@@ -122,7 +123,7 @@ class host_process {
   protocol::frame_decoder frames_;
   std::map<std::uint64_t, pending> pending_;
   std::uint64_t next_id_ = 1;
-  rate_limit reading_{read_rate, read_burst};
+  rate_limit reading_{busy_share, busy_burst};
   timer resume_;
   timer link_closed_;
   std::string reason_;

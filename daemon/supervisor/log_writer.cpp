@@ -21,24 +21,28 @@ namespace {
 
 constexpr std::size_t queue_lines = 8192;
 
+void write_line(std::string_view text) {
+  const std::string line = std::string(text) + '\n';
+  for (std::size_t at = 0; at < line.size();) {
+    const ssize_t put = ::write(STDERR_FILENO, line.data() + at, line.size() - at);
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return;  // closed, or a full disk: there is nobody left to tell
+    at += static_cast<std::size_t>(put);
+  }
+}
+
 // Lines to standard error, each in one write as far as the kernel takes it whole. Not spdlog's own sink: that one goes
 // through stdio and gives up a line on EINTR or a full pipe.
 class standard_error_sink final : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
-    std::string line(message.payload.data(), message.payload.size());
-    line += '\n';
-    for (std::size_t at = 0; at < line.size();) {
-      const ssize_t put = ::write(STDERR_FILENO, line.data() + at, line.size() - at);
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) return;  // closed, or a full disk: there is nobody left to tell
-      at += static_cast<std::size_t>(put);
-    }
+    write_line({message.payload.data(), message.payload.size()});
   }
   void flush_() override {}
 };
 
-// The payload is a block of "NAME=value" lines; values hold no newline because records are cleaned.
+// The payload is a block of "NAME=value" lines; values hold no newline because records are cleaned. Where there is no
+// journal the block goes to standard error, which is better than nowhere.
 class journal_sink final : public spdlog::sinks::base_sink<std::mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override {
@@ -49,7 +53,7 @@ class journal_sink final : public spdlog::sinks::base_sink<std::mutex> {
       fields.push_back({const_cast<char*>(block.data()), end});
       block.remove_prefix(std::min(end + 1, block.size()));
     }
-    ::sd_journal_sendv(fields.data(), static_cast<int>(fields.size()));
+    if (::sd_journal_sendv(fields.data(), static_cast<int>(fields.size())) < 0) write_line({message.payload.data(), message.payload.size()});
   }
   void flush_() override {}
 };

@@ -384,15 +384,13 @@ void managed_sandbox::decide(const host_end& end, std::chrono::nanoseconds ran) 
 void managed_sandbox::host_event(const json& event) {
   const auto& kind = event["event"].get_ref<const std::string&>();
   if (kind == "log") return lines_.log_event(event);
+  // Events of another kind are a newer host's, and not ours to understand.
   if (kind == "task") {
     task_event told{protocol::text_field(event, "id", protocol::max_name_bytes),
                     protocol::text_field(event, "state", 32),
                     protocol::text_field(event, "error", protocol::max_text_bytes)};
     if (callbacks_.task && is_up()) callbacks_.task(told);
-    return;
   }
-  // Events of a newer host are no reason to kill it; they are only worth a word.
-  with_.lines.write(log_level::debug, "the host sent an event of unknown kind \"" + kind + "\"", name_);
 }
 
 void managed_sandbox::request(std::string_view method, json params, std::chrono::nanoseconds timeout,

@@ -200,6 +200,7 @@ void reload_operation::reject() {
                          {"line", first.line},
                          {"column", first.column},
                          {"hint", first.hint},
+                         {"file", daemon_.options().config_file},
                          {"problems", list}});
   if (const auto tell = std::exchange(answered_, nullptr)) tell(nullptr, &error);
   ended_(false);

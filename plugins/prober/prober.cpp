@@ -23,7 +23,8 @@ void run(rt::task& self) {
       prober::watch(self, board, how, target, after);
     });
   }
-  self.info("probing " + std::to_string(how.targets.size()) + " targets every " + self.param("interval", "5s"));
+  self.info("probing " + std::to_string(how.targets.size()) + (how.targets.size() == 1 ? " target" : " targets") +
+            " every " + self.param("interval", "5s"));
   scope.wait();
 }
 

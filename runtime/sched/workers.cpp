@@ -100,9 +100,9 @@ void scheduler::start_worker(processor& p, bool spinning) noexcept {
     delete fresh;
   }
   // The system gives no thread now. The Ms that exist go on; the P waits for one of them.
-  if (worker_count_ == 0) os::fatal("the system refuses the first thread of the scheduler");
   if (spinning) spinning_.fetch_sub(1, std::memory_order_seq_cst);
   os::spin_guard guard(lock_);
+  if (worker_count_ == 0) os::fatal("the system refuses the first thread of the scheduler");
   release_proc_locked(p);
 }
 

@@ -34,7 +34,7 @@ void chan_retain(chan_core* core) noexcept { core->retain(); }
 
 void chan_release(chan_core* core) noexcept { core->release(); }
 
-void chan_core::release() noexcept {
+void chan_core::release() noexcept RT_NO_THREAD_SAFETY_ANALYSIS {
   if (references_.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
   // Nobody waits: a waiter's frame holds a handle.
   for (; count_ > 0; --count_) {

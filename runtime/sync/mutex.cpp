@@ -87,12 +87,6 @@ bool others_may_unlock() noexcept {
 
 }  // namespace
 
-void mutex::lock() {
-  std::uint32_t free = 0;
-  if (state_.compare_exchange_strong(free, is_locked, std::memory_order_acquire)) return;  // pairs with unlock
-  lock_slow(detail::no_deadline);
-}
-
 bool mutex::try_lock() noexcept {
   std::uint32_t state = state_.load(std::memory_order_relaxed);
   while ((state & is_locked) == 0) {
@@ -152,12 +146,6 @@ bool mutex::lock_slow(std::int64_t deadline) {
   }
   detail::throw_if_cancellation_pending(*self);
   return false;
-}
-
-void mutex::unlock() noexcept {
-  std::uint32_t state = is_locked;
-  if (state_.compare_exchange_strong(state, 0, std::memory_order_release)) return;  // pairs with lock
-  unlock_slow(state);
 }
 
 void mutex::unlock_slow(std::uint32_t state) noexcept {

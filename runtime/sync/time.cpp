@@ -65,6 +65,13 @@ class timer_state {
   }
 
   bool reset(std::int64_t when, std::int64_t period) {
+    if (function_ == nullptr) {
+      os::spin_guard guard(lock_);
+      bool was_armed = disarm_locked();
+      period_ = period;
+      arm_locked(when);
+      return was_armed;
+    }
     bool was_armed = stop();
     {
       os::spin_guard guard(lock_);

@@ -13,12 +13,8 @@ struct unit {
   std::int64_t nanoseconds;
 };
 // Longer names first, so that "ms" is not read as "m".
-constexpr unit units[] = {{"ns", 1},
-                          {"us", 1'000},
-                          {"ms", 1'000'000},
-                          {"s", 1'000'000'000},
-                          {"m", 60'000'000'000},
-                          {"h", 3'600'000'000'000}};
+constexpr unit units[] = {
+    {"ns", 1}, {"us", 1'000}, {"ms", 1'000'000}, {"s", 1'000'000'000}, {"m", 60'000'000'000}, {"h", 3'600'000'000'000}};
 
 bool is_digit(char character) noexcept { return character >= '0' && character <= '9'; }
 

@@ -29,7 +29,8 @@ std::string demangled(const char* name) {
   // A tag of the library's ABI, which authors have not written.
   constexpr std::string_view tag = "[abi:cxx11]";
   std::string result = text.get();
-  for (std::size_t at = result.find(tag); at != std::string::npos; at = result.find(tag, at)) result.erase(at, tag.size());
+  for (std::size_t at = result.find(tag); at != std::string::npos; at = result.find(tag, at))
+    result.erase(at, tag.size());
   return result;
 }
 

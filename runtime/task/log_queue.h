@@ -65,8 +65,8 @@ class log_queue {
   const std::size_t most_bytes_;
   std::atomic<log_level> level_{log_level::info};
   std::atomic<std::uint64_t> dropped_{0};
-  std::atomic<std::uint32_t> signal_{0};    // grows when the reader has something to look at
-  std::uint32_t seen_ = 0;                  // the reader's last look at signal_
+  std::atomic<std::uint32_t> signal_{0};  // grows when the reader has something to look at
+  std::uint32_t seen_ = 0;                // the reader's last look at signal_
   std::atomic<bool> reader_sleeps_{false};
 };
 

@@ -36,7 +36,8 @@ void check_name(std::string_view name, metric_type type) {
   if (type == metric_type::counter && !is_total) refuse(name, "a counter's name ends in _total");
   if (type != metric_type::counter && is_total) refuse(name, "only a counter's name ends in _total");
   for (std::string_view suffix : {"_bucket", "_sum", "_count"}) {
-    if (name.ends_with(suffix)) refuse(name, "a name that ends in " + std::string(suffix) + " looks like a histogram's");
+    if (name.ends_with(suffix))
+      refuse(name, "a name that ends in " + std::string(suffix) + " looks like a histogram's");
   }
 }
 
@@ -46,15 +47,15 @@ void check_labels(std::string_view name, metric_labels& labels) {
   }
   for (auto& [label, value] : labels) {
     bool well_formed = !label.empty() && label.size() <= metric_registry::most_name_bytes && !is_digit(label[0]) &&
-                       std::all_of(label.begin(), label.end(), [](char c) {
-                         return is_lower_or_underscore(c) || is_upper(c) || is_digit(c);
-                       });
+                       std::all_of(label.begin(), label.end(),
+                                   [](char c) { return is_lower_or_underscore(c) || is_upper(c) || is_digit(c); });
     if (!well_formed || label.starts_with("__")) {
       refuse(name, "label \"" + printable_text(label, metric_registry::most_name_bytes) +
                        "\": a label's name consists of letters, digits and _, and begins with neither a digit nor __");
     }
     for (std::string_view reserved : {"sandbox", "plugin", "task", "le", "quantile"}) {
-      if (label == reserved) refuse(name, "label \"" + label + "\" is set by the daemon or means something to Prometheus");
+      if (label == reserved)
+        refuse(name, "label \"" + label + "\" is set by the daemon or means something to Prometheus");
     }
     value = printable_text(value, metric_registry::most_value_bytes);
   }
@@ -67,7 +68,8 @@ void check_labels(std::string_view name, metric_labels& labels) {
 void check_bounds(std::string_view name, std::vector<double>& bounds) {
   if (!bounds.empty() && bounds.back() == HUGE_VAL) bounds.pop_back();  // +Inf is always there
   if (bounds.size() > metric_registry::most_buckets) {
-    refuse(name, std::to_string(bounds.size()) + " buckets, more than " + std::to_string(metric_registry::most_buckets));
+    refuse(name,
+           std::to_string(bounds.size()) + " buckets, more than " + std::to_string(metric_registry::most_buckets));
   }
   for (std::size_t i = 0; i < bounds.size(); ++i) {
     if (!std::isfinite(bounds[i])) refuse(name, "a bucket's bound is not finite");
@@ -79,9 +81,12 @@ void check_bounds(std::string_view name, std::vector<double>& bounds) {
 
 const char* to_text(metric_type type) noexcept {
   switch (type) {
-    case metric_type::counter: return "counter";
-    case metric_type::gauge: return "gauge";
-    case metric_type::histogram: return "histogram";
+    case metric_type::counter:
+      return "counter";
+    case metric_type::gauge:
+      return "gauge";
+    case metric_type::histogram:
+      return "histogram";
   }
   return "gauge";
 }

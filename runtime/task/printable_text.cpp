@@ -38,10 +38,17 @@ bool is_c1_control(std::string_view sequence) noexcept {
 
 void append_escaped(std::string& to, char character) {
   switch (character) {
-    case '\t': to += "\\t"; return;
-    case '\n': to += "\\n"; return;
-    case '\r': to += "\\r"; return;
-    default: break;
+    case '\t':
+      to += "\\t";
+      return;
+    case '\n':
+      to += "\\n";
+      return;
+    case '\r':
+      to += "\\r";
+      return;
+    default:
+      break;
   }
   constexpr char digits[] = "0123456789abcdef";
   auto value = static_cast<std::uint8_t>(character);

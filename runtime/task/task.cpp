@@ -15,8 +15,8 @@ namespace {
 constexpr std::size_t most_quoted_bytes = 200;
 
 [[noreturn]] void refuse(std::string_view key, std::string_view value, const std::string& wanted) {
-  throw bad_parameter("parameter \"" + std::string(key) + "\" is \"" + detail::printable_text(value, most_quoted_bytes) +
-                      "\", but must be " + wanted);
+  throw bad_parameter("parameter \"" + std::string(key) + "\" is \"" +
+                      detail::printable_text(value, most_quoted_bytes) + "\", but must be " + wanted);
 }
 
 const std::vector<std::string>* find(const detail::task_state& state, std::string_view key) {

@@ -8,12 +8,18 @@ namespace rt::detail {
 
 const char* to_text(task_phase phase) noexcept {
   switch (phase) {
-    case task_phase::starting: return "starting";
-    case task_phase::running: return "running";
-    case task_phase::draining: return "draining";
-    case task_phase::completed: return "completed";
-    case task_phase::failed: return "failed";
-    case task_phase::cancelled: return "cancelled";
+    case task_phase::starting:
+      return "starting";
+    case task_phase::running:
+      return "running";
+    case task_phase::draining:
+      return "draining";
+    case task_phase::completed:
+      return "completed";
+    case task_phase::failed:
+      return "failed";
+    case task_phase::cancelled:
+      return "cancelled";
   }
   return "starting";
 }
@@ -51,7 +57,8 @@ void task_state::run() noexcept {
     try {
       function_(face_);
     } catch (const rt::cancelled&) {
-      // The usual way out of a stopped task. Without a stop the cancellation came from a failure or from the runtime's end.
+      // The usual way out of a stopped task. Without a stop the cancellation came from a failure or from the runtime's
+      // end.
     } catch (...) {
       fail(std::current_exception());
     }

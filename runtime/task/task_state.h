@@ -6,8 +6,8 @@
 //
 // The entry runs on the task's first green thread. When it has returned, by itself or by an exception, that green
 // thread cancels the group's domain and waits until it is the last one, then reports the end. So the end is reported by
-// the task itself and no other thread has to watch over it; what a stop that is not obeyed leads to is for the caller to
-// say, who knows the grace.
+// the task itself and no other thread has to watch over it; what a stop that is not obeyed leads to is for the caller
+// to say, who knows the grace.
 //
 // Invariants:
 // 1. The phase only moves to the right in the picture above, and one of the last three is reported exactly once.

@@ -1,5 +1,5 @@
-// As constructor_throws, but linked with -z nodelete: the loader keeps it in memory for ever, as it does with objects that
-// have unique symbols.
+// As constructor_throws, but linked with -z nodelete: the loader keeps it in memory for ever, as it does with objects
+// that have unique symbols.
 #include <rt/rt.h>
 
 #include <stdexcept>

@@ -530,6 +530,34 @@ class CommandLine(ControlTest):
         self.assertEqual(rtd.process.wait(harness.PATIENCE), 1)
         self.assertIn(str(taken.getsockname()[1]), rtd.log())
 
+    def test_a_reader_of_the_log_that_stops(self):
+        reader, writer = os.pipe()
+        self.addCleanup(os.close, reader)
+        folder = self.make_folder()
+        rtd = harness.Rtd({})
+        self.addCleanup(rtd.remove)
+        rtd.write_config({"plugins": {"fake": {"path": harness.fake_plugin(folder)}},
+                          "tasks": {"one": {"plugin": "fake", "entry": "serve"}},
+                          "host_binary": harness.write_fake_host(rtd.folder, """    def after(self, method, params):
+        super().after(method, params)
+        if method == "task.start":
+            for _ in range(3000): self.log("x" * 1000, task="one")
+""")})
+        rtd.process = subprocess.Popen([os.path.join(harness.BIN_DIR, "rtd"), "--config", rtd.config_file],
+                                       stderr=writer, stdin=subprocess.DEVNULL)
+        os.close(writer)
+        rtd.wait_for_socket()
+        wait_for(lambda: rtd.tasks().get("one", {}).get("state") == "running", "the task runs")
+        wait_for(lambda: rtd.metric("rtd_log_messages_total", source="task") >= 3000, "all lines came")
+        self.assertEqual(rtd.call("status")["pid"], rtd.process.pid)
+        self.assertEqual(len(rtd.call("logs", task="one", limit=10000)["lines"]), 3000, "`logs` has what the pipe has not")
+        rtd.client.close()
+        rtd.process.terminate()
+        with os.fdopen(os.dup(reader), "rb") as pipe:
+            text = pipe.read()
+        self.assertEqual(rtd.process.wait(harness.PATIENCE), 0)
+        self.assertIn(b"stopped", text.splitlines()[-1])
+
     def test_log_formats(self):
         for log_format in ("text", "json"):
             rtd = self.start_fake({"log": {"format": log_format}})

@@ -237,7 +237,7 @@ class AllOrNothing(ReloadCase):
         ("/tasks/a/entry", '"entry": "serve"', '"entry": 5', "must be a string"),
         ("/tasks/a/sandbox", '"sandbox": "default"', '"sandbox": "defualt"', "defualt"),
         ("/tasks/a/plugin", '"plugin": "fake"', '"plugin": "fakee"', "fakee"),
-        ("/tasks/a/stop_timeout", '"stop_timeout": "5s"', '"stop_timeout": "5 parsecs"', "5 parsecs"),
+        ("/tasks/a/stop_timeout", '"stop_timeout": "6s"', '"stop_timeout": "5 parsecs"', "5 parsecs"),
         ("/tasks/a/restart/policy", '"policy": "always"', '"policy": "sometimes"', "sometimes"),
         ("/http/listen", '"listen": "127.0.0.1:0"', '"listen": "127.0.0.1:99999"', "99999"),
         ("/log/level", '"level": "debug"', '"level": "loud"', "loud"),
@@ -247,7 +247,7 @@ class AllOrNothing(ReloadCase):
     ]
 
     def test_ten_mistakes_each_with_its_place(self):
-        config = self.base(a={"sandbox": "default", "stop_timeout": "5s", "restart": {"policy": "always"}})
+        config = self.base(a={"sandbox": "default", "stop_timeout": "6s", "restart": {"policy": "always"}})
         config["control"] = {"mode": "0660"}
         config["sandboxes"] = {"default": {"limits": {"open_files": 1000}}}
         self.start_base(config)

@@ -30,10 +30,21 @@ inline constexpr int select_none = -1;
 /// deadline passes first, or at once when `poll` is set and no case is ready.
 int select_wait(select_case* cases, std::size_t count, std::int64_t deadline, bool poll);
 
-template <class T, class Handler>
+/// A channel that the caller keeps for as long as the select lasts. Most are: that spares counting references.
+template <class T>
+class borrowed_chan {
+ public:
+  explicit borrowed_chan(const chan<T>& channel) noexcept : core_(channel.core()) {}
+  chan_core* core() const noexcept { return core_; }
+
+ private:
+  chan_core* core_;
+};
+
+template <class T, class Channel, class Handler>
 struct receive_case {
   static constexpr bool is_channel = true;
-  chan<T> channel;
+  Channel channel;
   Handler handler;
   element_storage<T> storage;
   select_case prepare() { return {channel.core(), storage.bytes, select_kind::receive, chan_status::ok}; }
@@ -46,10 +57,10 @@ struct receive_case {
   }
 };
 
-template <class T, class Handler>
+template <class T, class Channel, class Handler>
 struct send_case {
   static constexpr bool is_channel = true;
-  chan<T> channel;
+  Channel channel;
   T value;
   Handler handler;
   select_case prepare() { return {channel.core(), &value, select_kind::send, chan_status::ok}; }
@@ -84,17 +95,27 @@ inline constexpr bool is_default<default_case<Handler>> = true;
 }  // namespace detail
 
 /// A case of rt::select: receive from `channel`; `handler(std::optional<T>)` gets the value, or nothing when the channel
-/// is closed and drained.
+/// is closed and drained. A channel that is not a temporary must outlive the select, as for its own members.
 template <class T, class Handler>
-detail::receive_case<T, std::decay_t<Handler>> on_recv(const chan<T>& channel, Handler&& handler) {
-  return {channel, std::forward<Handler>(handler), {}};
+detail::receive_case<T, detail::borrowed_chan<T>, std::decay_t<Handler>> on_recv(const chan<T>& channel,
+                                                                                Handler&& handler) {
+  return {detail::borrowed_chan<T>(channel), std::forward<Handler>(handler), {}};
+}
+template <class T, class Handler>
+detail::receive_case<T, chan<T>, std::decay_t<Handler>> on_recv(chan<T>&& channel, Handler&& handler) {
+  return {std::move(channel), std::forward<Handler>(handler), {}};
 }
 
 /// A case of rt::select: send `value` on `channel`, then call `handler()`. rt::select throws rt::channel_closed when the
-/// chosen channel is closed.
+/// chosen channel is closed. The channel as for on_recv.
 template <class T, class Value, class Handler>
-detail::send_case<T, std::decay_t<Handler>> on_send(const chan<T>& channel, Value&& value, Handler&& handler) {
-  return {channel, T(std::forward<Value>(value)), std::forward<Handler>(handler)};
+detail::send_case<T, detail::borrowed_chan<T>, std::decay_t<Handler>> on_send(const chan<T>& channel, Value&& value,
+                                                                             Handler&& handler) {
+  return {detail::borrowed_chan<T>(channel), T(std::forward<Value>(value)), std::forward<Handler>(handler)};
+}
+template <class T, class Value, class Handler>
+detail::send_case<T, chan<T>, std::decay_t<Handler>> on_send(chan<T>&& channel, Value&& value, Handler&& handler) {
+  return {std::move(channel), T(std::forward<Value>(value)), std::forward<Handler>(handler)};
 }
 
 /// A case of rt::select: no other case became ready within `length`. At most one in a select.

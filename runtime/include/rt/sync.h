@@ -46,13 +46,19 @@ class mutex {
   mutex& operator=(const mutex&) = delete;
 
   /// Blocks until the mutex is the caller's. Must be called on a green thread. Throws rt::cancelled (not locked then).
-  void lock();
+  void lock() {
+    std::uint32_t free = 0;
+    if (!state_.compare_exchange_strong(free, 1, std::memory_order_acquire)) lock_slow(INT64_MAX);  // pairs with unlock
+  }
   /// Takes the mutex if it is free. Never blocks.
   bool try_lock() noexcept;
   /// As lock, up to `length` from now: true if locked.
   bool try_lock_for(std::chrono::nanoseconds length);
   /// Gives the mutex up. Unlocking a mutex that nobody has locked ends the process with a report.
-  void unlock() noexcept;
+  void unlock() noexcept {
+    std::uint32_t locked = 1;
+    if (!state_.compare_exchange_strong(locked, 0, std::memory_order_release)) unlock_slow(locked);  // pairs with lock
+  }
 
  private:
   bool lock_slow(std::int64_t deadline);

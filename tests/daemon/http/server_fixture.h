@@ -28,7 +28,7 @@ namespace rtd::http::test {
 
 using namespace std::chrono_literals;
 
-/// A client's socket. Reading gives up after 20 s, so that a broken server fails a test and does not hang it.
+/// A client's socket. Reading gives up after 30 s, so that a broken server fails a test and does not hang it.
 class client {
  public:
   explicit client(int port, int receive_buffer = 0) : descriptor_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
@@ -64,14 +64,14 @@ class client {
   }
 
   /// Everything until the server closes; "(timeout)" at the end when it does not.
-  std::string read_all(std::chrono::milliseconds patience = 20s) {
+  std::string read_all(std::chrono::milliseconds patience = 30s) {
     while (receive(patience)) {
     }
     return std::exchange(seen_, {}) + (timed_out_ ? "(timeout)" : "");
   }
 
   /// One response, by its Content-Length (`no_body` for answers to HEAD); what came of it when the server closed.
-  std::string read_response(bool no_body = false, std::chrono::milliseconds patience = 20s) {
+  std::string read_response(bool no_body = false, std::chrono::milliseconds patience = 30s) {
     std::size_t end = std::string::npos;
     while ((end = seen_.find("\r\n\r\n")) == std::string::npos) {
       if (!receive(patience)) return std::exchange(seen_, {});
@@ -152,9 +152,9 @@ class server_test : public ::testing::Test {
                    },
                    {"POST", "PUT"});
     server_->route("/big", [](const request& asked, responder reply) {
+      const std::size_t size = std::stoul(std::string(asked.query_value("size").value_or("100000")));
       response answer;
-      const std::string size(asked.query_value("size").value_or("100000"));
-      for (int i = 0; answer.body.size() < std::stoul(size); ++i) answer.body += "line " + std::to_string(i) + "\n";
+      while (answer.body.size() < size) answer.body += "a line of a page that is made to be large\n";
       reply.answer(std::move(answer));
     });
     server_->route("/late", [this](const request&, responder reply) { held_.push_back(reply); });
@@ -183,7 +183,7 @@ class server_test : public ::testing::Test {
   }
 
   template <typename Condition>
-  bool eventually(Condition condition, std::chrono::milliseconds patience = 10s) {
+  bool eventually(Condition condition, std::chrono::milliseconds patience = 30s) {
     const auto until = std::chrono::steady_clock::now() + patience;
     while (!on_loop(condition)) {
       if (std::chrono::steady_clock::now() > until) return false;

@@ -79,8 +79,8 @@ TEST(metric_registry, same_name_and_labels_are_the_same_series) {
 
 TEST(metric_registry, refuses_bad_names) {
   metric_registry registry;
-  for (const char* name : {"", "1up", "Jobs", "jobs-done", "jobs done", "jörg", "up", "rtd_x", "go_x", "process_x", "x_sum",
-                           "x_count", "x_bucket", "x_total"}) {
+  for (const char* name : {"", "1up", "Jobs", "jobs-done", "jobs done", "jörg", "up", "rtd_x", "go_x", "process_x",
+                           "x_sum", "x_count", "x_bucket", "x_total"}) {
     EXPECT_THAT(problem([&] { gauge(registry, name); }), HasSubstr("metric \"")) << name;
   }
   EXPECT_THAT(problem([&] { counter(registry, "jobs"); }), HasSubstr("ends in _total"));
@@ -108,12 +108,19 @@ TEST(metric_registry, cleans_values_of_labels) {
 TEST(metric_registry, one_name_has_one_type_and_one_set_of_buckets) {
   metric_registry registry;
   counter(registry, "jobs_total");
-  EXPECT_THAT(problem([&] { registry.cell(metric_type::histogram, "seconds", "", {1, 1}, {}); }), HasSubstr("do not grow"));
-  EXPECT_THAT(problem([&] { registry.cell(metric_type::histogram, "seconds", "", {-infinity}, {}); }), HasSubstr("finite"));
+  EXPECT_THAT(problem([&] {
+                registry.cell(metric_type::histogram, "seconds", "", {1, 1}, {});
+              }),
+              HasSubstr("do not grow"));
+  EXPECT_THAT(problem([&] { registry.cell(metric_type::histogram, "seconds", "", {-infinity}, {}); }),
+              HasSubstr("finite"));
   EXPECT_NE(problem([&] { registry.cell(metric_type::histogram, "seconds", "", std::vector<double>(65, 1), {}); }), "");
   auto first = registry.cell(metric_type::histogram, "seconds", "", {1, 2, infinity}, {});
   EXPECT_EQ(registry.cell(metric_type::histogram, "seconds", "", {1, 2}, {}), first);
-  EXPECT_THAT(problem([&] { registry.cell(metric_type::histogram, "seconds", "", {1, 3}, {}); }), HasSubstr("other buckets"));
+  EXPECT_THAT(problem([&] {
+                registry.cell(metric_type::histogram, "seconds", "", {1, 3}, {});
+              }),
+              HasSubstr("other buckets"));
   EXPECT_THAT(problem([&] { gauge(registry, "seconds"); }), HasSubstr("is a histogram already"));
 }
 

@@ -16,9 +16,16 @@ class parameters : public testing::Test {
     result.id = "name";
     result.plugin = "plugin";
     result.entry = "serve";
-    result.parameters = {{"listen", {":8080"}}, {"list", {"a", "b"}}, {"empty", {}},    {"count", {"42"}},
-                         {"huge", {"9223372036854775808"}}, {"half", {"0.5"}}, {"yes", {"true"}}, {"no", {"false"}},
-                         {"wait", {"1m30s"}}, {"strange", {"x\n\x1b"}}};
+    result.parameters = {{"listen", {":8080"}},
+                         {"list", {"a", "b"}},
+                         {"empty", {}},
+                         {"count", {"42"}},
+                         {"huge", {"9223372036854775808"}},
+                         {"half", {"0.5"}},
+                         {"yes", {"true"}},
+                         {"no", {"false"}},
+                         {"wait", {"1m30s"}},
+                         {"strange", {"x\n\x1b"}}};
     return result;
   }
 
@@ -64,7 +71,8 @@ TEST_F(parameters, whole_numbers) {
   EXPECT_EQ(task_.param_int("count", 1, 42, 42), 42);
   EXPECT_THAT(problem([&] { task_.param_int("count", 1, 43); }), HasSubstr("a whole number of at least 43"));
   EXPECT_THAT(problem([&] { task_.param_int("count", 1, INT64_MIN, 41); }), HasSubstr("a whole number of at most 41"));
-  EXPECT_THAT(problem([&] { task_.param_int("count", 1, 1, 9); }), HasSubstr("\"42\", but must be a whole number from 1 to 9"));
+  EXPECT_THAT(problem([&] { task_.param_int("count", 1, 1, 9); }),
+              HasSubstr("\"42\", but must be a whole number from 1 to 9"));
   for (const char* key : {"huge", "half", "listen", "wait", "yes"}) {
     EXPECT_NE(problem([&] { task_.param_int(key, 1); }), "") << key;
   }

@@ -19,13 +19,19 @@ TEST(printable_text, leaves_text_alone) {
 TEST(printable_text, escapes_control_characters) {
   EXPECT_EQ(printable_text("a\tb\nc\rd", enough), "a\\tb\\nc\\rd");
   EXPECT_EQ(printable_text("\x1b[31m\x07\x7f"s + '\0', enough), "\\x1b[31m\\x07\\x7f\\x00");
-  EXPECT_EQ(printable_text("\xc2\x9b" "2J", enough), "\\xc2\\x9b2J");  // CSI in its 8-bit form
+  EXPECT_EQ(printable_text("\xc2\x9b"
+                           "2J",
+                           enough),
+            "\\xc2\\x9b2J");  // CSI in its 8-bit form
 }
 
 TEST(printable_text, escapes_what_is_no_utf8) {
-  EXPECT_EQ(printable_text("a\xff" "b", enough), "a\\xffb");
+  EXPECT_EQ(printable_text("a\xff"
+                           "b",
+                           enough),
+            "a\\xffb");
   EXPECT_EQ(printable_text("\xc3", enough), "\\xc3");
-  EXPECT_EQ(printable_text("\xc0\xaf", enough), "\\xc0\\xaf");          // overlong
+  EXPECT_EQ(printable_text("\xc0\xaf", enough), "\\xc0\\xaf");           // overlong
   EXPECT_EQ(printable_text("\xe0\x80\xaf", enough), "\\xe0\\x80\\xaf");  // overlong
   EXPECT_EQ(printable_text("\xed\xa0\x80", enough), "\\xed\\xa0\\x80");  // surrogate
   EXPECT_EQ(printable_text("\xf4\x90\x80\x80", enough), "\\xf4\\x90\\x80\\x80");
