@@ -1,7 +1,7 @@
 #include "daemon/host/task_table.h"
 
 #include <algorithm>
-#include <system_error>
+#include <exception>
 
 #include "daemon/host/request_error.h"
 
@@ -42,7 +42,7 @@ void task_table::start(std::shared_ptr<const loaded_plugin> plugin, rt::detail::
   auto place = tasks_.emplace(id, running_task{std::move(plugin), state, std::nullopt, false}).first;
   try {
     state->start();
-  } catch (const std::system_error& error) {
+  } catch (const std::exception& error) {
     tasks_.erase(place);
     throw request_error("start_failed", "task \"" + id + "\" cannot be started: " + error.what());
   }

@@ -1,6 +1,7 @@
 #include "daemon/http/server_core.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -37,6 +38,11 @@ void turn_away(int descriptor) noexcept {
   [[maybe_unused]] const ssize_t sent = ::send(descriptor, text.data(), text.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   ::shutdown(descriptor, SHUT_WR);
   ::close(descriptor);
+}
+
+bool is_readable(int descriptor) noexcept {
+  pollfd asked{descriptor, POLLIN, 0};
+  return ::poll(&asked, 1, 0) == 1;
 }
 
 }  // namespace
@@ -130,6 +136,8 @@ void server_core::accept_waiting(const std::shared_ptr<listener>& on) {
     if (error == EAGAIN || error == EWOULDBLOCK) break;
     const bool out_of_resources = error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
     if (!out_of_resources) continue;  // that one client's failure (ECONNABORTED, network errors)
+    // The kernel looks for a free descriptor before it looks for a client, so there may be none at all.
+    if (!is_readable(on->acceptor.native_handle())) break;
 
     // The client stays in the queue and would wake the loop at once again, so wait; closing an idle connection helps.
     const auto now = std::chrono::steady_clock::now();

@@ -71,9 +71,23 @@ def at(document, path):
     return document
 
 
-def damaged(document):
-    """Copies of the document, each with one thing changed."""
+def parts(document):
+    """Small good documents that together contain all of this one: judging those is much quicker. Each comes with the key
+    that it is about."""
+    for key, part in document.items():
+        if key == "tasks":
+            sandboxes = {name: {} for name in document.get("sandboxes", {"default": {}})}
+            for name, task in part.items():
+                yield key, {"plugins": document["plugins"], "sandboxes": sandboxes, "tasks": {name: task}}
+        else:
+            yield key, {key: part}
+
+
+def damaged(document, about):
+    """Copies of the document, each with one thing changed in what it is about."""
     for path in paths_of(document):
+        if path and path[0] != about:
+            continue
         if path:
             for value in VALUES:
                 changed = copy.deepcopy(document)
@@ -224,9 +238,10 @@ class SchemaTest(unittest.TestCase):
     def test_damaged_files_are_judged_alike(self):
         good = bad = 0
         with Probe() as probe:
-            for path in (f"{DATA}/good/full.json", f"{CONFIG}/examples/minimal.json", f"{CONFIG}/examples/operators.json"):
-                for document in damaged(load(path)):
-                    if self.compare(document, probe.ask(json.dumps(document))):
+            for about, document in parts(load(f"{DATA}/good/full.json")):
+                self.assertNotIn("problems", probe.ask(json.dumps(document)))
+                for changed in damaged(document, about):
+                    if self.compare(changed, probe.ask(json.dumps(changed))):
                         good += 1
                     else:
                         bad += 1

@@ -115,8 +115,8 @@ class Tasks(unittest.TestCase):
     def test_bad_parameters_fail_the_task_with_the_place(self):
         self.host.start("show_parameters", "p", {"interval": ["soon"]})
         error = self.host.wait_state("p", "failed")["error"]
-        self.assertEqual(error, 'rt::bad_parameter: parameter "interval" is "soon", but must be a length of time such as '
-                                '"250ms", "5s" or "1m30s"')
+        self.assertEqual(error, 'rt::bad_parameter: parameter "interval" is "soon", but must be a length of time such '
+                                'as "250ms", "5s" or "1m30s"')
         self.host.start("show_parameters", "q", {"count": ["11"]})
         self.assertIn('"count" is "11", but must be a whole number from 1 to 10',
                       self.host.wait_state("q", "failed")["error"])
@@ -146,7 +146,7 @@ class Tasks(unittest.TestCase):
     def test_flood_of_log_lines_is_dropped_and_counted(self):
         self.host.start("log_much", "l")
         self.host.wait_state("l", "completed", timeout=3 * host_link.PATIENCE)
-        lines = [event for event in self.host.events if event["event"] == "log" and event["message"].startswith("line ")]
+        lines = [e for e in self.host.events if e["event"] == "log" and e["message"].startswith("line ")]
         stats = self.host.call("stats")
         self.assertEqual(len(lines) + stats["logs_dropped_total"], 100_000)
         numbers = [int(event["message"].split()[1]) for event in lines]
@@ -174,8 +174,8 @@ class Tasks(unittest.TestCase):
             ("no_such_entry", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "complet"}),
             ("no_such_plugin", "task.start", {"id": "x", "plugin": "nope", "entry": "complete"}),
             ("bad_request", "task.start", {"id": "Not a name", "plugin": "test-behaviour", "entry": "complete"}),
-            ("bad_request", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "complete", "stack_size": 5}),
-            ("bad_request", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "complete", "params": {"a": 1}}),
+            ("bad_request", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "print", "stack_size": 5}),
+            ("bad_request", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "print", "params": {"a": 1}}),
             ("no_such_task", "task.stop", {"id": "x"}),
             ("bad_request", "task.stop", {"id": "w", "grace_seconds": -1}),
             ("bad_request", "task.stop", {"id": "w", "grace_seconds": "5"}),

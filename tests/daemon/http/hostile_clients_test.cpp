@@ -61,7 +61,9 @@ class scarce_descriptors {
 
   bool is_answered_within(std::chrono::milliseconds patience) {
     pollfd waited{socket_, POLLIN, 0};
-    return ::poll(&waited, 1, static_cast<int>(patience.count())) == 1;
+    char answer[64] = "";
+    return ::poll(&waited, 1, static_cast<int>(patience.count())) == 1 &&
+           ::recv(socket_, answer, sizeof(answer) - 1, 0) > 0 && std::string_view(answer).starts_with("HTTP/1.1 200");
   }
 
  private:
