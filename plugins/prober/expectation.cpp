@@ -22,7 +22,8 @@ int read_code(std::string_view text) {
 }
 
 std::pair<int, int> read_range(const std::string& text) {
-  bool is_class = text.size() == 3 && text[0] >= '1' && text[0] <= '5' && (text.substr(1) == "xx" || text.substr(1) == "XX");
+  bool is_class =
+      text.size() == 3 && text[0] >= '1' && text[0] <= '5' && (text.substr(1) == "xx" || text.substr(1) == "XX");
   if (is_class) return {(text[0] - '0') * 100, (text[0] - '0') * 100 + 99};
   std::size_t dash = text.find('-');
   int first = read_code(std::string_view(text).substr(0, dash));

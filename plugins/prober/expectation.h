@@ -11,7 +11,8 @@ namespace prober {
 /// A set of status codes, written as codes ("204"), classes ("2xx") and ranges ("200-399").
 class status_set {
  public:
-  /// @throws rt::bad_parameter naming the parameter "expect_status", the text and what to write; also for no text at all.
+  /// @throws rt::bad_parameter naming the parameter "expect_status", the text and what to write; also for no text at
+  /// all.
   explicit status_set(const std::vector<std::string>& texts);
 
   bool contains(int status) const noexcept;

@@ -131,13 +131,20 @@ outcome check(const target& where, const expectation& expected, rt::duration tim
 
 const char* to_text(failure reason) noexcept {
   switch (reason) {
-    case failure::none: return "none";
-    case failure::lookup: return "lookup";
-    case failure::connect: return "connect";
-    case failure::timeout: return "timeout";
-    case failure::protocol: return "protocol";
-    case failure::status: return "status";
-    case failure::body: return "body";
+    case failure::none:
+      return "none";
+    case failure::lookup:
+      return "lookup";
+    case failure::connect:
+      return "connect";
+    case failure::timeout:
+      return "timeout";
+    case failure::protocol:
+      return "protocol";
+    case failure::status:
+      return "status";
+    case failure::body:
+      return "body";
   }
   return "unknown";
 }

@@ -28,9 +28,9 @@ const char* to_text(failure reason) noexcept;
 
 struct outcome {
   failure reason = failure::none;
-  std::string detail;       ///< for the log: "connection refused"; empty when the check succeeded
-  int status = 0;           ///< HTTP: the code of the answer, 0 when there was none
-  rt::duration length{};    ///< from before the look-up of the name until the last byte that was waited for
+  std::string detail;     ///< for the log: "connection refused"; empty when the check succeeded
+  int status = 0;         ///< HTTP: the code of the answer, 0 when there was none
+  rt::duration length{};  ///< from before the look-up of the name until the last byte that was waited for
 
   bool up() const noexcept { return reason == failure::none; }
 };

@@ -31,5 +31,4 @@ void run(rt::task& self) {
 }  // namespace
 
 RT_PLUGIN("prober", "1.0.0", "Checks TCP and HTTP endpoints on a schedule")
-RT_ENTRY(run,
-         "Probes until it is stopped; params: targets, interval, timeout, jitter, expect_status, expect_text")
+RT_ENTRY(run, "Probes until it is stopped; params: targets, interval, timeout, jitter, expect_status, expect_text")

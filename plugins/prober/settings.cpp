@@ -37,7 +37,8 @@ settings read_settings(const rt::task& self) {
   rt::duration timeout = self.param_duration("timeout", std::min<rt::duration>(seconds(2), interval));
   rt::duration jitter = self.param_duration("jitter", std::min<rt::duration>(seconds(1), interval));
   if (interval < shortest_interval) {
-    throw rt::bad_parameter("parameter \"interval\" is " + shown(self, "interval", "5s") + ", but must be at least 10ms");
+    throw rt::bad_parameter("parameter \"interval\" is " + shown(self, "interval", "5s") +
+                            ", but must be at least 10ms");
   }
   if (timeout <= rt::duration(0) || timeout > interval) {
     throw rt::bad_parameter("parameter \"timeout\" is " + shown(self, "timeout", "2s") +

@@ -147,7 +147,8 @@ target parse_target(std::string_view text) {
   std::string digits = std::to_string(port);
   result.address = (bracketed ? '[' + name + ']' : name) + ':' + digits;
   if (result.kind == scheme::tcp) {
-    if (!path.empty()) refuse(text, "a tcp target has no path", "write \"tcp://host:port\", or http:// to ask for a path");
+    if (!path.empty())
+      refuse(text, "a tcp target has no path", "write \"tcp://host:port\", or http:// to ask for a path");
     return result;
   }
   // A zone means something on this machine only, so the server is not told of it.

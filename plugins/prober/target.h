@@ -10,7 +10,7 @@ namespace prober {
 enum class scheme { tcp, http };
 
 struct target {
-  std::string text;         ///< as the operator wrote it; the label of its metrics
+  std::string text;  ///< as the operator wrote it; the label of its metrics
   scheme kind = scheme::tcp;
   std::string address;      ///< for rt::net::dial: "host:port", "[IPv6 address]:port"
   std::string host_header;  ///< HTTP: the Host of the request, without the port when it is 80

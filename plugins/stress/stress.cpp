@@ -65,8 +65,8 @@ double rate_param(const rt::task& self, const char* key, double fallback) {
   return rate;
 }
 
-// Calls `once` at `rate` times a second until `end`, in batches of a millisecond. A generator that is held up catches up
-// with what is due, but with no more than a second's worth.
+// Calls `once` at `rate` times a second until `end`, in batches of a millisecond. A generator that is held up catches
+// up with what is due, but with no more than a second's worth.
 template <class Once>
 void at_rate(double rate, rt::time_point end, Once once) {
   constexpr auto batch = std::chrono::milliseconds(1);

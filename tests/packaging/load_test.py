@@ -55,7 +55,7 @@ class outside_plugin(unittest.TestCase):
         self.assertEqual([entry["name"] for entry in answer["entries"]], ["answer"])
 
     def test_runs(self):
-        run = self.rtctl("task", "run", "outside", "answer", "--name", "seen", "text=from outside")
+        run = self.rtctl("task", "run", "outside", "answer", "--name", "seen", "--param", "text=from outside")
         self.assertEqual(run.returncode, 0, run.stdout)
 
         def status():

@@ -15,15 +15,16 @@ TEST(expectation_test, codes_classes_and_ranges) {
 }
 
 TEST(expectation_test, refusals) {
-  for (const char* text : {"", "2", "20", "2000", "6xx", "0xx", "2x", "xxx", "099", "600", "200-", "-200", "300-200", " 200",
-                           "200,204", "2xx-3xx", "200-20", "+20", "20x"}) {
+  for (const char* text : {"", "2", "20", "2000", "6xx", "0xx", "2x", "xxx", "099", "600", "200-", "-200", "300-200",
+                           " 200", "200,204", "2xx-3xx", "200-20", "+20", "20x"}) {
     try {
       status_set set({"200", text});
       ADD_FAILURE() << text;
     } catch (const rt::bad_parameter& error) {
       std::string said = error.what();
-      EXPECT_EQ(said.find("parameter \"expect_status\" has \"" + std::string(text) + "\", which is no status code; write"),
-                0U)
+      EXPECT_EQ(
+          said.find("parameter \"expect_status\" has \"" + std::string(text) + "\", which is no status code; write"),
+          0U)
           << said;
     }
   }

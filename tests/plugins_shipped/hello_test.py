@@ -75,8 +75,8 @@ class HelloTest(shipped.PluginTestCase):
         total = time.monotonic() - begin
         self.assertEqual(set(texts), {b"Hello from server\n"})
         self.assertGreaterEqual(min(waits), 0.1, "a greeting came before the pause")
-        # One after the other would be 100 s. This many connections take the test's own interpreter tens of milliseconds,
-        # and many times that on a busy machine; what they took here is printed.
+        # One after the other would be 100 s. Connecting so many takes the test's own interpreter tens of milliseconds,
+        # and many times that on a busy machine; what it took here is printed.
         self.assertLess(total, 5.0 * harness.SLOWNESS)
         harness.wait_for(lambda: rtd.task("it")["green_threads"] == 1, "the connections' green threads have ended")
         metrics = shipped.Metrics(rtd)
@@ -84,8 +84,9 @@ class HelloTest(shipped.PluginTestCase):
         self.assertEqual(metrics.one("hello_connections", task="it"), 0)
         self.assertEqual(metrics.lint(), "")
         waits.sort()
-        print(f"\n{CLIENTS} clients greeted in {total * 1000:.0f} ms, {after_last * 1000:.0f} ms after the last one came;\n"
-              f"each waited {waits[0] * 1000:.1f} to {waits[-1] * 1000:.1f} ms, median {waits[CLIENTS // 2] * 1000:.1f} ms;\n"
+        total, after_last, *waits = (1000 * seconds for seconds in (total, after_last, *waits))
+        print(f"\n{CLIENTS} clients greeted in {total:.0f} ms, {after_last:.0f} ms after the last one came;\n"
+              f"each waited {waits[0]:.1f} to {waits[-1]:.1f} ms, median {waits[CLIENTS // 2]:.1f} ms;\n"
               f"the host's RSS: {before / 1e6:.1f} MB before, {seen['rss'] / 1e6:.1f} MB with "
               f"{seen['green_threads']} green threads")
 

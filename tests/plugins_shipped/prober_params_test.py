@@ -19,13 +19,13 @@ class ProberParamsTest(shipped.PluginTestCase):
              'parameter "targets" has 141 entries, more than 140; share them out among several tasks'),
             ({"targets": good, "interval": "often"}, 'parameter "interval" is "often", but must be a length of time'),
             ({"targets": good, "interval": "1ms"}, 'parameter "interval" is "1ms", but must be at least 10ms'),
-            ({"targets": good, "timeout": "0ms"}, 'parameter "timeout" is "0ms", but must be more than 0 and at most the '
-                                                  'interval, "5s"'),
-            ({"targets": good, "interval": "1s", "timeout": "2s"}, 'parameter "timeout" is "2s", but must be more than 0 '
-                                                                   'and at most the interval, "1s"'),
+            ({"targets": good, "timeout": "0ms"},
+             'parameter "timeout" is "0ms", but must be more than 0 and at most the interval, "5s"'),
+            ({"targets": good, "interval": "1s", "timeout": "2s"},
+             'parameter "timeout" is "2s", but must be more than 0 and at most the interval, "1s"'),
             ({"targets": good, "jitter": "6s"}, 'parameter "jitter" is "6s", but must be at most the interval, "5s"'),
-            ({"targets": good, "expect_status": ["2xx", "9xx"]}, 'parameter "expect_status" has "9xx", which is no status '
-                                                                 'code; write codes ("204"), classes ("2xx") or ranges'),
+            ({"targets": good, "expect_status": ["2xx", "9xx"]},
+             'parameter "expect_status" has "9xx", which is no status code; write codes ("204"), classes ("2xx")'),
             ({"targets": good, "expect_text": ["a", "b"]}, 'parameter "expect_text" is a list of 2 values'),
         ]:
             with self.subTest(said=said):

@@ -56,7 +56,8 @@ class StressTest(shipped.PluginTestCase):
     def test_bad_parameters(self):
         rtd = self.start({"plugins": {"stress": {"path": "stress.so"}}})
         for params, said in [
-            ({"spawns_per_second": -1}, 'parameter "spawns_per_second" is "-1", but must be a number from 0 (none) to 10000000'),
+            ({"spawns_per_second": -1},
+             'parameter "spawns_per_second" is "-1", but must be a number from 0 (none) to 10000000'),
             ({"messages_per_second": 1e9}, 'parameter "messages_per_second" is '),
             ({"sleeps_per_second": "fast"}, 'parameter "sleeps_per_second" is "fast", but must be a number'),
             ({"parked": 2000001}, 'parameter "parked" is "2000001", but must be a whole number from 0 to 2000000'),

@@ -128,7 +128,8 @@ TEST(target_test, the_same_endpoint_twice) {
       prober::parse_targets({"tcp://h:80", "http://h/", again});
       ADD_FAILURE() << again;
     } catch (const rt::bad_parameter& error) {
-      EXPECT_NE(std::string(error.what()).find("the same endpoint as \"http://h/\""), std::string::npos) << error.what();
+      EXPECT_NE(std::string(error.what()).find("the same endpoint as \"http://h/\""), std::string::npos)
+          << error.what();
     }
   }
 }

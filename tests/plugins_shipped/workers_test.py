@@ -59,7 +59,8 @@ class WorkersTest(shipped.PluginTestCase):
 
     def test_a_round_can_be_stopped(self):
         rtd = self.start_task("workers", "run", {"workers": 4, "jobs": 1000000, "limit": 1000000})
-        harness.wait_for(lambda: (shipped.Metrics(rtd).one("workers_jobs_done_total", task="it") or 0) > 0, "a job is done")
+        harness.wait_for(lambda: (shipped.Metrics(rtd).one("workers_jobs_done_total", task="it") or 0) > 0,
+                         "a job is done")
         self.assertEqual(rtd.call("task.stop", name="it")["task"]["state"], "stopped")
 
     def test_bad_parameters(self):

@@ -25,7 +25,7 @@ int main(int count, char** arguments) {
       answer["problems"] = nlohmann::json::array();
       for (const rtd::config::problem& found : result.problems) answer["problems"].push_back(format(found, "text"));
     }
-    std::cout << answer.dump() << '\n' << std::flush;
+    std::cout << answer.dump() << '\n';
   }
   return 0;
 }

@@ -9,6 +9,14 @@
 #include <string>
 #include <vector>
 
+// The build names both folders; without it they are found from the repository's root.
+#if !defined(RTD_CONFIG_TEST_DATA)
+#define RTD_CONFIG_TEST_DATA "tests/daemon/config/data"
+#endif
+#if !defined(RTD_SHIPPED_CONFIG)
+#define RTD_SHIPPED_CONFIG "config"
+#endif
+
 namespace rtd::config::test {
 
 inline std::string read(const std::filesystem::path& path) {
