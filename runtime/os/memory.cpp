@@ -5,6 +5,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 
@@ -42,12 +43,22 @@ void release(void* address, std::size_t size) noexcept { munmap(address, size); 
 
 namespace {
 
+// Some emulators accept every advice and do nothing: ask the kernel to read the page, which answers EFAULT if it is guarded.
+bool touching_fails(void* page) noexcept {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) return false;
+  bool failed = write(ends[1], page, 1) < 0 && errno == EFAULT;
+  close(ends[0]);
+  close(ends[1]);
+  return failed;
+}
+
 bool probe_guard_install() noexcept {
   const char* choice = std::getenv("RT_STACK_GUARD");
   if (choice != nullptr && std::strcmp(choice, "mprotect") == 0) return false;
   void* page = mmap(nullptr, page_size(), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (page == MAP_FAILED) return false;
-  bool known = madvise(page, page_size(), MADV_GUARD_INSTALL) == 0;
+  bool known = madvise(page, page_size(), MADV_GUARD_INSTALL) == 0 && touching_fails(page);
   munmap(page, page_size());
   return known;
 }

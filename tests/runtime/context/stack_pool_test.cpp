@@ -128,6 +128,7 @@ TEST(stack_pool, the_cap_of_mprotect_guards_refuses_with_its_reason) {
   }
   int status = 0;
   waitpid(child, &status, 0);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 99) GTEST_SKIP() << "a program cannot start itself under this emulator";
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
