@@ -132,6 +132,7 @@ class scheduler {
   /// Steps 8 and 9. Null: try again with whatever P the worker has now; a worker without P and green thread ends.
   green_thread* wait_for_work(worker& self) noexcept;
   green_thread* wait_in_poller(worker& self) noexcept;
+  void tell_poller_of_timers(processor& p) noexcept;
   bool work_is_queued() noexcept;
   std::int64_t earliest_timer() noexcept;
   void observe_start(processor& p, green_thread& next) noexcept;

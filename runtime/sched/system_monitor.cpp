@@ -94,6 +94,13 @@ bool system_monitor::look(std::int64_t now) noexcept {
     acted |= ready.first != nullptr;
     scheduler_.make_ready(nullptr, ready);
   }
+  // The timers of idle Ps are the business of the M in the poller. While no M is there, because the last one that was
+  // came out with work, one more P is needed.
+  if (scheduler_.idle_proc_count() != 0 && !scheduler_.poll_turn_.load(std::memory_order_relaxed) &&
+      scheduler_.earliest_timer() < now - overdue) {
+    scheduler_.wake_for_work();
+    acted = true;
+  }
   if (follow_cpus_.load(std::memory_order_relaxed) && now - cpus_read_at_ > cpus_every) {
     cpus_read_at_ = now;
     int cpus = os::usable_cpus();

@@ -162,6 +162,7 @@ green_thread* scheduler::wait_for_work(worker& self) noexcept {
   }
   if (work_is_queued()) {
     if (processor* again = take_idle_proc(); again != nullptr) {
+      if (again != &p) tell_poller_of_timers(p);  // this M will know the timers of the other one only
       attach(self, *again);
       if (was_spinning) {
         self.spinning = true;
@@ -171,17 +172,20 @@ green_thread* scheduler::wait_for_work(worker& self) noexcept {
     }
   }
   if (!poll_turn_.exchange(true, std::memory_order_seq_cst)) return wait_in_poller(self);
-  // Somebody is in the poller already. The timers of the P given up above must be within his time. He may be computing
-  // it (0), and have read the timers before this M's last one was added; the seq_cst fence pairs with the one in
-  // wait_in_poller: either he sees the timer, or this M sees the 0.
-  std::int64_t next = p.timers.next();
-  if (next != INT64_MAX) {
-    std::atomic_thread_fence(std::memory_order_seq_cst);
-    std::int64_t until = poll_until_.load(std::memory_order_seq_cst);
-    if (until == 0 || next < until) net_->wake();
-  }
+  tell_poller_of_timers(p);  // somebody is there already
   sleep_until_handed(self);
   return nullptr;
+}
+
+// The timers of a P that was given up must be within the time of the M that waits in the poller. It may be computing that
+// time (0), and have read the timers before the last one was added; the seq_cst fence pairs with the one in
+// wait_in_poller: either it sees the timer, or the caller sees the 0.
+void scheduler::tell_poller_of_timers(processor& p) noexcept {
+  std::int64_t next = p.timers.next();
+  if (next == INT64_MAX) return;
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  std::int64_t until = poll_until_.load(std::memory_order_seq_cst);
+  if (until == 0 || next < until) net_->wake();
 }
 
 green_thread* scheduler::wait_in_poller(worker& self) noexcept {
