@@ -57,7 +57,12 @@ bool log_drain::send_all() {
     if (!add(to_json({nullptr, rt::log_level::warn, std::chrono::system_clock::now(), text}), frames)) return false;
   }
   for (const task_note& note : notes) {
-    if (!add({{"event", "task"}, {"id", note.id}, {"state", note.state}, {"error", note.error}}, frames)) return false;
+    const json event = {{"event", "task"},
+                        {"id", note.id},
+                        {"state", note.state},
+                        {"error", note.error},
+                        {"cpu_seconds", note.cpu_seconds}};
+    if (!add(event, frames)) return false;
   }
   return frames.empty() || link_.send_frames(frames);
 }

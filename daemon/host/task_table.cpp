@@ -100,7 +100,7 @@ bool task_table::empty() const {
 }
 
 void task_table::note_phase(task_state& task, task_phase phase, const std::string& error) noexcept {
-  add_note({&task, phase, {task.identity().id, rt::detail::to_text(phase), error}});
+  add_note({&task, phase, {task.identity().id, rt::detail::to_text(phase), error, 0}});
 }
 
 void task_table::add_note(raw_note note) {
@@ -127,6 +127,7 @@ std::vector<task_note> task_table::take_notes() {
       if (found != tasks_.end() && found->second.state.get() == one.task) {
         ended = std::move(found->second);
         tasks_.erase(found);
+        one.note.cpu_seconds = ended.state->cpu_seconds();
       }
     }
     result.push_back(std::move(one.note));

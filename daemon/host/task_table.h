@@ -27,6 +27,7 @@ struct task_note {
   std::string id;
   std::string state;  // "running", "completed", "failed", "cancelled", "stuck"
   std::string error;
+  double cpu_seconds = 0;  // of the run, when it has ended
 };
 
 class task_table {

@@ -71,6 +71,7 @@ struct task_figures {
   std::string state;  ///< starting running stopping stopped completed failed backoff fatal
   std::uint64_t restarts_total = 0;
   count_map runs_total;  ///< ended runs by status: ok, error, cancelled, crashed
+  double cpu_seconds_of_ended_runs = 0;
 };
 
 struct sandbox_snapshot {

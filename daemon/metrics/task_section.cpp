@@ -36,6 +36,7 @@ struct shown_task {
     for (std::size_t i = 0; i < task_states.size(); ++i) states[i] += task.state == task_states[i] ? 1 : 0;
     restarts += task.restarts_total;
     for (const auto& [status, count] : task.runs_total) runs[status] += count;
+    cpu_seconds += task.cpu_seconds_of_ended_runs;
     if (in_host == nullptr) return;
     green_threads += in_host->green_threads;
     cpu_seconds += in_host->cpu_seconds;

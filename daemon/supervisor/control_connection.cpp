@@ -111,14 +111,16 @@ void control_connection::handle_line(const std::string& line) {
     const auto began = clock::now();
     auto made = std::make_shared<call>(
         *method, std::move(request.params), from_, role_, weak_from_this(),
-        [weak = weak_from_this(), id = request.id, began](call& of, const call::outcome& outcome) {
+        [weak = weak_from_this(), answered = callbacks_.answered, id = request.id, began](
+            call& of, const call::outcome& outcome) {
+          // What a vanished client asked for was done all the same, and is counted and audited.
+          answered(of, outcome, std::chrono::duration<double>(clock::now() - began).count());
           const auto self = weak.lock();
-          if (!self) return;
+          if (!self || self->ending_) return;
           --self->in_flight_;
           self->last_activity_ = clock::now();
           self->send(outcome.result != nullptr ? protocol::result_line(id, *outcome.result)
                                                : protocol::error_line(id, *outcome.error));
-          self->callbacks_.answered(of, outcome, std::chrono::duration<double>(clock::now() - began).count());
         });
     callbacks_.request(std::move(made));
   } catch (const rpc_error& error) {

@@ -38,7 +38,7 @@ class control_connection final : public subscriber, public std::enable_shared_fr
     /// permission) do not come here but go to `refused`.
     std::function<void(call_handle)> request;
     std::function<void(const peer&, std::string_view method, const protocol::rpc_error&)> refused;
-    /// An answered call with the seconds it took.
+    /// An answered call with the seconds it took; also when the client is gone by then.
     std::function<void(const call&, const call::outcome&, double seconds)> answered;
     /// The connection has ended, for a reason: closed, dropped_slow, idle, broken.
     std::function<void(control_connection*, std::string_view reason)> ended;

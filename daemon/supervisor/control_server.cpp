@@ -104,7 +104,8 @@ void control_server::accept_one(sandbox::descriptor socket) {
 
   control_connection::callbacks on_event;
   on_event.request = [this](const call_handle& made) { dispatch(made); };
-  on_event.answered = [this](const call& of, const call::outcome& outcome, double seconds) {
+  on_event.answered = [this, alive = alive_](const call& of, const call::outcome& outcome, double seconds) {
+    if (!*alive) return;
     const std::string code = outcome.result != nullptr ? "ok" : std::string(to_string(outcome.error->kind()));
     figures_.requests.record(std::string(of.method().name), code, seconds);
     audit(of, outcome);

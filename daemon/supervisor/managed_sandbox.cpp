@@ -6,6 +6,7 @@
 
 #include "daemon/protocol/error.h"
 #include "daemon/protocol/fields.h"
+#include "daemon/protocol/version.h"
 #include "daemon/supervisor/host_start.h"
 
 namespace rtd::supervisor {
@@ -15,6 +16,7 @@ using nlohmann::json;
 using namespace std::chrono_literals;
 
 constexpr int deaths_until_blame = 3;
+constexpr double most_cpu_seconds = 1e12;  // that a host is believed
 
 std::string seconds_text(std::chrono::nanoseconds length) {
   char text[32];
@@ -331,9 +333,7 @@ void managed_sandbox::ended(host_end end) {
   restart_timer_.cancel();
   stop_timer_.cancel();
   heartbeat_timer_.cancel();
-  statistics_.reset();
   statistics_asked_.reset();
-  answer_refreshes(false);
   const bool expected = after_ != after_end::by_policy;
   with_.events.add(expected ? log_level::info : log_level::error, "sandbox_exited", name_, {},
                    "the host of sandbox " + name_ + " " + end.describe(), {{"exit", end.to_json()}});
@@ -342,6 +342,9 @@ void managed_sandbox::ended(host_end end) {
   last_end_ = end;
   state_ = sandbox_state::down;
   if (callbacks_.down) callbacks_.down(end);
+  if (!*alive) return;
+  statistics_.reset();  // not before: tasks add to their totals what they had used
+  answer_refreshes(false);
   if (*alive) decide(end, ran);
 }
 
@@ -388,7 +391,8 @@ void managed_sandbox::host_event(const json& event) {
   if (kind == "task") {
     task_event told{protocol::text_field(event, "id", protocol::max_name_bytes),
                     protocol::text_field(event, "state", 32),
-                    protocol::text_field(event, "error", protocol::max_text_bytes)};
+                    protocol::text_field(event, "error", protocol::max_text_bytes),
+                    protocol::number_field(event, "cpu_seconds", 0, 0, most_cpu_seconds)};
     if (callbacks_.task && is_up()) callbacks_.task(told);
   }
 }
@@ -402,6 +406,10 @@ void managed_sandbox::request(std::string_view method, json params, std::chrono:
 }
 
 // ---- statistics, which are the heartbeat as well ----
+
+void managed_sandbox::forget_figures_of(std::string_view task) {
+  if (statistics_) std::erase_if(statistics_->tasks, [&](const metrics::host_task& one) { return one.id == task; });
+}
 
 void managed_sandbox::heartbeat() {
   if (!is_up()) return;
@@ -485,11 +493,16 @@ json managed_sandbox::to_json() const {
                  {"procs", statistics_ ? statistics_->runtime.procs : 0},
                  {"green_threads", statistics_ ? statistics_->runtime.green_threads : 0},
                  {"rss_bytes", 0},
+                 {"cpu_seconds", 0.0},
                  {"layers", layers_},
                  {"fatal_reason", fatal_reason_},
                  {"last_exit", last_end_ ? last_end_->to_json() : json(nullptr)}};
-  if (host_)
-    if (const auto figures = metrics::read_process(host_->pid())) result["rss_bytes"] = figures->resident_bytes;
+  if (host_) {
+    if (const auto figures = metrics::read_process(host_->pid())) {
+      result["rss_bytes"] = figures->resident_bytes;
+      result["cpu_seconds"] = figures->user_seconds + figures->system_seconds;
+    }
+  }
   return result;
 }
 
@@ -499,6 +512,10 @@ metrics::sandbox_snapshot managed_sandbox::snapshot() const {
   };
   metrics::sandbox_snapshot result;
   result.name = name_;
+  if (is_up()) {  // a host of another build is refused at its start
+    result.version = protocol::version();
+    result.abi = std::to_string(plugin_abi);
+  }
   result.state = to_string(state_);
   result.starts_total = starts_;
   result.restarts_total = restarts_by_reason_;

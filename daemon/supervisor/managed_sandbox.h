@@ -43,6 +43,7 @@ struct task_event {
   std::string task;
   std::string state;  // running, completed, failed, cancelled, stuck
   std::string error;  // cleaned
+  double cpu_seconds = 0;  // of the run, when it has ended
 };
 
 class managed_sandbox {
@@ -98,6 +99,8 @@ class managed_sandbox {
   void refresh(std::chrono::nanoseconds timeout, std::function<void(bool)> done);
   /// The last statistics of the running host, or null.
   const metrics::host_snapshot* statistics() const noexcept { return statistics_ ? &*statistics_ : nullptr; }
+  /// A task's run has ended: what was known about it is not to be taken for the next run's.
+  void forget_figures_of(std::string_view task);
 
   /// As `sandbox.list` answers it.
   nlohmann::json to_json() const;

@@ -51,7 +51,7 @@ json managed_task::to_json(const metrics::host_task* statistics) const {
           {"restarts", restarts},
           {"started_at", started_at ? json(protocol::rfc3339(*started_at)) : json(nullptr)},
           {"age_seconds", runs && started_at ? seconds(clock::now() - started) : 0.0},
-          {"cpu_seconds", statistics != nullptr ? statistics->cpu_seconds : 0.0},
+          {"cpu_seconds", cpu_seconds_of_ended_runs + (statistics != nullptr ? statistics->cpu_seconds : 0.0)},
           {"green_threads", statistics != nullptr ? statistics->green_threads : 0},
           {"status", statistics != nullptr ? statistics->status : std::string()},
           {"last_exit", std::move(exit)},
@@ -80,6 +80,7 @@ metrics::task_figures managed_task::figures() const {
   result.state = to_string(state);
   result.restarts_total = restarts;
   result.runs_total = runs_total;
+  result.cpu_seconds_of_ended_runs = cpu_seconds_of_ended_runs;
   return result;
 }
 

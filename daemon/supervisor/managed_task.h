@@ -41,6 +41,15 @@ struct task_history_entry {
   std::string message;
 };
 
+/// Somebody who waits for the task to reach a state. `of` is the connection that asked, if one did: when it is gone
+/// nobody waits any more.
+struct task_waiter {
+  std::function<void()> done;
+  std::optional<std::weak_ptr<void>> of;
+  bool gone() const { return of && of->expired(); }
+};
+using task_waiters = std::vector<task_waiter>;
+
 class managed_task {
  public:
   static constexpr std::size_t history_entries = 50;
@@ -72,12 +81,13 @@ class managed_task {
   std::optional<task_exit> last_exit;
   std::deque<task_history_entry> history;
   metrics::count_map runs_total;
+  double cpu_seconds_of_ended_runs = 0;
   backoff delays;
   timer backoff_timer;
   timer stop_timer;
-  std::vector<std::function<void()>> settled_waiters;  // called once when it runs, or has reached a final state
-  std::vector<std::function<void()>> stop_waiters;     // called once when it has stopped, even if only to start again
-  std::vector<std::function<void()>> final_waiters;    // called once when it has reached a final state
+  task_waiters settled_waiters;  // called once when it runs, or has reached a final state
+  task_waiters stop_waiters;     // called once when it has stopped, even if only to start again
+  task_waiters final_waiters;    // called once when it has reached a final state
 };
 
 }  // namespace rtd::supervisor

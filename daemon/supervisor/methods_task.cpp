@@ -42,7 +42,7 @@ void answer_when_settled(daemon& of, const call_handle& made, const std::string&
     reply_with_task(of, made, name);
   };
   patience->start(settle_patience, [&of, made, name] { reply_with_task(of, made, name); });
-  of.tasks().when_settled(of.tasks().get(name), answer);
+  of.tasks().when_settled(of.tasks().get(name), {answer, {}});
 }
 
 std::string choose_sandbox(daemon& of, const call_handle& made) {
@@ -101,10 +101,11 @@ void run_task(daemon& of, const call_handle& made) {
 void wait_for_task(daemon& of, const call_handle& made) {
   const std::string name = of.tasks().get(made->text("name")).name;
   auto patience = std::make_shared<timer>(of.with().events_loop);
-  of.tasks().when_final(of.tasks().get(name), [&of, made, name, patience] {
+  const auto answer = [&of, made, name, patience] {
     patience->cancel();
     reply_with_task(of, made, name);
-  });
+  };
+  of.tasks().when_final(of.tasks().get(name), {answer, made->connection()});
   if (!made->has("timeout_seconds")) return;
   const auto limit = std::chrono::duration<double>(made->number("timeout_seconds", 0));
   patience->start(std::chrono::duration_cast<std::chrono::nanoseconds>(limit), [&of, made, name] {
@@ -133,13 +134,13 @@ void register_task_methods(control_server& server, daemon& of) {
     if (made->has("grace_seconds"))
       grace = std::chrono::duration_cast<std::chrono::nanoseconds>(
           std::chrono::duration<double>(made->number("grace_seconds", 0)));
-    of.tasks().stop(task, grace, [&of, made, name = task.name] { reply_with_task(of, made, name); });
+    of.tasks().stop(task, grace, {[&of, made, name = task.name] { reply_with_task(of, made, name); }, {}});
   });
   server.handle("task.restart", [&of](const call_handle& made) {
     refuse_while_stopping(of);
     managed_task& task = of.tasks().get(made->text("name"));
     const std::string name = task.name;
-    of.tasks().restart(task, [] {});
+    of.tasks().restart(task);
     answer_when_settled(of, made, name, false);
   });
   server.handle("task.inspect", [&of](const call_handle& made) {

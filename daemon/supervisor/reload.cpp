@@ -241,7 +241,7 @@ void reload_operation::stop_what_went() {
   for (const auto& [name, change] : changes_.tasks.changed)
     if (managed_task* task = tasks.find(name); task != nullptr && change.how == config::effect::restart) {
       // `wanted` is overwritten by the stop; the configuration says what it is to be.
-      tasks.stop(*task, task->spec.stop_timeout, done);
+      tasks.stop(*task, task->spec.stop_timeout, {done, {}});
     }
   // Tasks started by hand whose ground goes away.
   std::vector<managed_task*> groundless;
@@ -251,7 +251,7 @@ void reload_operation::stop_what_went() {
         changes_.plugins.changed.contains(task->spec.plugin))
       groundless.push_back(task.get());
   }
-  for (managed_task* task : groundless) tasks.stop(*task, task->spec.stop_timeout, done);
+  for (managed_task* task : groundless) tasks.stop(*task, task->spec.stop_timeout, {done, {}});
 }
 
 void reload_operation::change_sandboxes() {
@@ -328,7 +328,7 @@ void reload_operation::start_what_is_new() {
     const bool restarted = change.how == config::effect::restart;
     if (task->spec.autostart && (restarted || !former.autostart)) {
       tasks.start(*task);
-      tasks.when_settled(*task, done);
+      tasks.when_settled(*task, {done, {}});
     }
   }
   for (const auto& name : changes_.tasks.added) {
@@ -346,7 +346,7 @@ void reload_operation::start_what_is_new() {
 void reload_operation::add_task(const std::string& name, const std::function<void()>& done) {
   const config::task& spec = next_.tasks.at(name);
   managed_task& task = daemon_.tasks().add(name, spec, true, spec.autostart);
-  if (spec.autostart) daemon_.tasks().when_settled(task, done);
+  if (spec.autostart) daemon_.tasks().when_settled(task, {done, {}});
 }
 
 void reload_operation::finish() {

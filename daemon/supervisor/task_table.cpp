@@ -18,6 +18,7 @@ using protocol::error_kind;
 using protocol::rpc_error;
 
 constexpr std::chrono::seconds start_timeout{20};
+constexpr std::size_t prune_from = 32;
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
 
@@ -28,11 +29,18 @@ std::string seconds_text(std::chrono::nanoseconds length) {
 }
 
 // Waiters may do anything to the task and the table; so the lists are emptied before the first of them is called.
-void call_all(std::initializer_list<std::vector<std::function<void()>>*> lists) {
-  std::vector<std::function<void()>> waiters;
+void call_all(std::initializer_list<task_waiters*> lists) {
+  task_waiters waiters;
   for (auto* list : lists)
-    for (auto& done : std::exchange(*list, {})) waiters.push_back(std::move(done));
-  for (auto& done : waiters) done();
+    for (auto& who : std::exchange(*list, {})) waiters.push_back(std::move(who));
+  for (auto& who : waiters)
+    if (!who.gone()) who.done();
+}
+
+// Clients that ask to wait and vanish must not make the list grow.
+void add_waiter(task_waiters& to, task_waiter who) {
+  if (to.size() >= prune_from) std::erase_if(to, [](const task_waiter& one) { return one.gone(); });
+  to.push_back(std::move(who));
 }
 
 void release_all(managed_task& task) { call_all({&task.stop_waiters, &task.settled_waiters, &task.final_waiters}); }
@@ -78,7 +86,7 @@ void task_table::remove(const std::string& name, std::function<void()> done) {
   managed_task* task = find(name);
   if (task == nullptr) return done();
   task->remove_after_stop = true;
-  stop(*task, task->spec.stop_timeout, [this, name, done = std::move(done)] {
+  const auto stopped_now = [this, name, done = std::move(done)] {
     // A configuration may have brought the name back while the task was stopping.
     if (const auto found = tasks_.find(name); found != tasks_.end() && found->second->remove_after_stop) {
       const auto former = std::move(found->second);
@@ -86,7 +94,8 @@ void task_table::remove(const std::string& name, std::function<void()> done) {
       release_all(*former);
     }
     done();
-  });
+  };
+  stop(*task, task->spec.stop_timeout, {stopped_now, {}});
 }
 
 // ---- starting ----
@@ -168,10 +177,10 @@ void task_table::refuse(managed_task& task, const std::string& why) {
 
 // ---- stopping ----
 
-void task_table::stop(managed_task& task, std::chrono::nanoseconds grace, std::function<void()> done) {
+void task_table::stop(managed_task& task, std::chrono::nanoseconds grace, task_waiter who) {
   task.wanted = false;
   task.start_after_stop = false;
-  task.stop_waiters.push_back(std::move(done));
+  add_waiter(task.stop_waiters, std::move(who));
   if (is_final(task.state)) return settle_soon(task);
   if (task.state == task_state::stopping) return;
   managed_sandbox* sandbox = around_.find_sandbox(task.spec.sandbox);
@@ -211,30 +220,26 @@ void task_table::stopped(managed_task& task) {
   task.enter(task_state::stopped, "is stopped");
   with_.events.add(log_level::info, "task_stopped", task.spec.sandbox, task.name, "task " + task.name + " is stopped");
   if (!std::exchange(task.start_after_stop, false)) return settle(task);
-  auto waiters = std::exchange(task.stop_waiters, {});
+  task_waiters waiters = std::exchange(task.stop_waiters, {});
   start(task);
   call_all({&waiters});
 }
 
-void task_table::restart(managed_task& task, std::function<void()> done) {
-  if (is_final(task.state)) {
-    start(task);
-  } else {
-    ++task.restarts;
-    stop(task, task.spec.stop_timeout, [] {});
-    task.wanted = true;
-    task.start_after_stop = true;
-  }
-  task.settled_waiters.push_back(std::move(done));
+void task_table::restart(managed_task& task) {
+  if (is_final(task.state)) return start(task);
+  ++task.restarts;
+  stop(task, task.spec.stop_timeout, {[] {}, {}});
+  task.wanted = true;
+  task.start_after_stop = true;
 }
 
-void task_table::when_settled(managed_task& task, std::function<void()> done) {
-  task.settled_waiters.push_back(std::move(done));
+void task_table::when_settled(managed_task& task, task_waiter who) {
+  add_waiter(task.settled_waiters, std::move(who));
   settle_soon(task);
 }
 
-void task_table::when_final(managed_task& task, std::function<void()> done) {
-  task.final_waiters.push_back(std::move(done));
+void task_table::when_final(managed_task& task, task_waiter who) {
+  add_waiter(task.final_waiters, std::move(who));
   settle_soon(task);
 }
 
@@ -277,6 +282,10 @@ void task_table::sandbox_down(managed_sandbox& sandbox, const host_end& end) {
     if (found == nullptr) continue;
     managed_task& task = *found;
     const bool was_in_host = std::exchange(task.in_host, false);
+    // What it had used when the host last told it; the rest died with the host.
+    const metrics::host_snapshot* const figures = sandbox.statistics();
+    const metrics::host_task* const last = was_in_host && figures != nullptr ? figures->find_task(name) : nullptr;
+    if (last != nullptr) task.cpu_seconds_of_ended_runs += last->cpu_seconds;
     if (task.state == task_state::stopping) {
       stopped(task);
       continue;
@@ -320,6 +329,8 @@ void task_table::task_told(managed_sandbox& sandbox, const task_event& event) {
   }
   if (event.state != "completed" && event.state != "failed" && event.state != "cancelled") return;
   task->in_host = false;
+  task->cpu_seconds_of_ended_runs += event.cpu_seconds;
+  sandbox.forget_figures_of(task->name);
   const bool stopping = task->state == task_state::stopping;
   const bool failed = event.state == "failed" || (event.state == "cancelled" && !stopping);
   const std::string error =

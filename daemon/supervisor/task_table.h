@@ -5,7 +5,8 @@
 //   1. A task that is `wanted` is started whenever its sandbox comes up, so a host's death brings all of them back.
 //   2. A host's death counts against a task's max_restarts only when the crash report names the task; the others are the
 //      victims. A victim with policy "never" fails instead: what must not run twice must not run twice.
-//   3. A callback given to stop, restart or wait is called exactly once, when the task has got there or is removed.
+//   3. Whoever waits for a task is told exactly once, when the task has got there or is removed; unless the connection
+//      that asked is gone.
 #pragma once
 
 #include <cstdint>
@@ -52,12 +53,12 @@ class task_table {
   /// Starts a task that is not running. A start that follows a failure waits for nothing.
   void start(managed_task& task);
   /// Stops it. `done` is called when it has stopped (or had ended before).
-  void stop(managed_task& task, std::chrono::nanoseconds grace, std::function<void()> done);
-  void restart(managed_task& task, std::function<void()> done);
+  void stop(managed_task& task, std::chrono::nanoseconds grace, task_waiter who);
+  void restart(managed_task& task);
   /// Calls `done` when the task runs or has ended for good: at once, if it has already.
-  void when_settled(managed_task& task, std::function<void()> done);
+  void when_settled(managed_task& task, task_waiter who);
   /// Calls `done` when the task has ended for good.
-  void when_final(managed_task& task, std::function<void()> done);
+  void when_final(managed_task& task, task_waiter who);
 
   // What happens to sandboxes.
   void sandbox_up(managed_sandbox& sandbox);

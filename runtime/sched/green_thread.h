@@ -1,4 +1,8 @@
 // G: a green thread's descriptor. It lives at the top of its own stack, so that a parked green thread touches one page.
+//
+// No constructor ever runs for one. The initial value of every member is zero, and so are the pages of a fresh slot (and
+// of one whose memory was given back), while walkers may look at any slot at any moment: what they read, `where` and
+// `member_of` first, are atomics that are only ever stored to.
 #pragma once
 
 #include <atomic>

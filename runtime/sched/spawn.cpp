@@ -1,6 +1,5 @@
 // Starting green threads and reusing the ended ones.
 #include <algorithm>
-#include <new>
 #include <string>
 #include <system_error>
 
@@ -45,9 +44,9 @@ green_thread* scheduler::new_green_thread(worker* self, std::size_t stack_size, 
   }
   stack_slot slot;
   if (!stacks().take(size_class, slot, reason)) return nullptr;
-  // A walker (cancel, dump) may be reading the descriptor that was here: its words are atomics, set anew one by one.
+  // No constructor: a walker (cancel, dump) may be reading the descriptor, which is zero pages or what the last green
+  // thread here left (green_thread.h).
   green_thread* one = descriptor_of(slot.base, slot.size, slot.index);
-  if (one->stack_base == nullptr) one = ::new (static_cast<void*>(one)) green_thread;
   one->stack_base = slot.base;
   one->size_class = size_class;
   one->slot_index = slot.index;

@@ -186,6 +186,7 @@ class ProberTest(shipped.PluginTestCase):
         for target in (url, tcp):
             self.wait_value(rtd, "probe_up", 1, target=target)
         self.wait_log(rtd, url + " is up again, after ", "info")
+        harness.wait_for(lambda: rtd.task("it")["status"] == "3 targets, 1 down", "the status")
         # Changes only: one line for the start, one for each time that a target went down or up again.
         time.sleep(0.3)
         about_url = [message for _, message in shipped.log_lines(rtd, "it") if url in message]

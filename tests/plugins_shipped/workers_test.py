@@ -45,6 +45,24 @@ class WorkersTest(shipped.PluginTestCase):
                 self.assertEqual((int(done_by[1]), int(done_by[2])), (jobs, workers))
                 self.assertEqual(int(done_by[4]), self.expected(jobs, limit))
 
+    def test_cpu_time_outlives_runs_and_hosts(self):
+        rtd = self.start({"plugins": {"workers": {"path": "workers.so"}}})
+        rtd.call("task.run", name="it", plugin="workers", entry="run", restart="never", params={"jobs": 200})
+        rtd.wait_task("it", "completed")
+        after_one = rtd.task("it")["cpu_seconds"]
+        self.assertGreater(after_one, 0)
+        rtd.call("task.start", name="it")
+        rtd.wait_task("it", "completed")
+        after_two = rtd.task("it")["cpu_seconds"]
+        self.assertGreater(after_two, after_one)
+        rtd.call("sandbox.restart", name="default")
+        self.assertEqual(rtd.task("it")["cpu_seconds"], after_two)
+        rtd.call("task.start", name="it")
+        rtd.wait_task("it", "completed")
+        last = rtd.task("it")["cpu_seconds"]
+        self.assertGreater(last, after_two)
+        self.assertAlmostEqual(shipped.Metrics(rtd).one("rtd_task_cpu_seconds_total", task="it"), last)
+
     def test_rounds(self):
         rtd = self.start_task("workers", "run", {"workers": 3, "jobs": 20, "limit": 100, "interval": "10ms"})
         wanted = f"{self.expected(20, 100)} primes found"

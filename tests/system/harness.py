@@ -30,9 +30,16 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SLOWNESS = 5 if os.environ.get("RTD_SANITIZE") else 1
 PATIENCE = 30 * SLOWNESS
 
+PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
+LIBC = ctypes.CDLL(None)
 # What rtd leaves behind becomes this process's child, and so can be found.
-ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def die_with_the_test():
+    """Between fork and exec: a test that is killed leaves no daemon that holds ctest's pipes open."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
 
 
 class RpcError(Exception):
@@ -165,7 +172,7 @@ class Rtd:
         log = open(self.log_file, "ab")
         self.process = subprocess.Popen(
             [os.path.join(BIN_DIR, "rtd"), "--config", self.config_file, *self.arguments],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, preexec_fn=die_with_the_test)
         log.close()
         if wait:
             self.wait_for_socket()

@@ -90,7 +90,9 @@ class PageTest(MetricsTestCase):
     def setUp(self):
         super().setUp()
         self.rtd = self.start(configuration(exporter=behaviour("export_metrics"), waiter=behaviour("wait_for_stop")))
-        self.rtd.wait_task("exporter", "running")
+        self.rtd.wait_task("waiter", "running")
+        self.wait_value(self.rtd, 'test_depth{sandbox="default",plugin="test-behaviour",task="exporter"}',
+                        lambda depth: depth is not None, "the task's metrics are there")
 
     @needs("promtool")
     def test_promtool_finds_nothing_to_say(self):
@@ -342,6 +344,7 @@ class PrometheusTest(MetricsTestCase):
         except AssertionError as error:
             raise AssertionError(f"{error}: {json.dumps(self.ask('targets'))}") from None
         self.assertEqual(self.ask("targets")["activeTargets"][0]["lastError"], "")
+        harness.wait_for(lambda: self.query("test_depth"), "a page with the task's metrics", pause=0.2)
         states = {dict(labels)["state"]: value for labels, value in self.query("rtd_sched_green_threads").items()}
         self.assertEqual(set(states), {"runnable", "running", "waiting", "blocking"})
         self.assertGreaterEqual(sum(states.values()), 2)

@@ -91,7 +91,8 @@ TEST_P(poller_with, wakes_from_many_threads_are_never_lost_108) {
   EXPECT_FALSE(failed.load());
 }
 
-INSTANTIATE_TEST_SUITE_P(exact, poller_with, ::testing::Bool());
+INSTANTIATE_TEST_SUITE_P(exact, poller_with, ::testing::Bool(),
+                         [](const auto& one) { return one.param ? "timeouts" : "milliseconds"; });
 
 TEST(descriptor_table, reuse_changes_the_tag_and_late_events_find_nobody) {
   descriptor_table table;

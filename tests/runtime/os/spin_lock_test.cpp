@@ -5,6 +5,8 @@
 #include <thread>
 #include <vector>
 
+#include "tests/runtime/death_tests.h"
+
 namespace {
 
 using rt::os::lock_rank;
@@ -39,7 +41,7 @@ TEST(spin_lock, try_lock_fails_on_a_held_one) {
 
 #if RT_DEBUG_CHECKS
 TEST(spin_lock_death, a_lower_rank_under_a_higher_one_is_reported) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  rt_test::prepare_death_test();
   EXPECT_DEATH(
       {
         spin_lock high(lock_rank::scheduler);
@@ -51,7 +53,7 @@ TEST(spin_lock_death, a_lower_rank_under_a_higher_one_is_reported) {
 }
 
 TEST(spin_lock_death, unlocking_by_a_stranger_is_reported) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  rt_test::prepare_death_test();
   EXPECT_DEATH(
       {
         spin_lock lock(lock_rank::channel);

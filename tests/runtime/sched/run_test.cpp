@@ -4,6 +4,7 @@
 #include <stdexcept>
 
 #include "rt/rt.h"
+#include "tests/runtime/death_tests.h"
 #include "tests/runtime/in_runtime.h"
 
 namespace {
@@ -67,7 +68,7 @@ TEST(run, cancels_green_threads_that_are_left) {
 TEST(run, go_outside_is_refused) { EXPECT_THROW(rt::go([] {}), std::system_error); }
 
 TEST(run_death, an_exception_that_leaves_a_green_thread_ends_a_plain_program_with_a_report) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  rt_test::prepare_death_test();
   EXPECT_DEATH(rt::run([] {
                  rt::go([] { throw std::runtime_error("unhappy"); });
                  rt::sleep_for(5s);
@@ -77,7 +78,7 @@ TEST(run_death, an_exception_that_leaves_a_green_thread_ends_a_plain_program_wit
 }
 
 TEST(run_death, blocking_calls_outside_green_threads_are_reported) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  rt_test::prepare_death_test();
   EXPECT_DEATH(
       {
         rt::chan<int> empty;

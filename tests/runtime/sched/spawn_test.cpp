@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <atomic>
 #include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
 #include "rt/rt.h"
+#include "runtime/sched/green_thread.h"
 #include "tests/runtime/in_runtime.h"
 
 namespace {
@@ -14,6 +16,13 @@ namespace {
 using namespace std::chrono_literals;
 using rt_test::scaled;
 RT_ON_PROCS(spawning);
+
+// The pages of a fresh slot serve as a descriptor without a constructor.
+TEST(green_thread, has_zero_for_every_initial_value) {
+  alignas(rt::detail::green_thread) unsigned char memory[sizeof(rt::detail::green_thread)] = {};
+  ::new (static_cast<void*>(memory)) rt::detail::green_thread;
+  for (unsigned char byte : memory) ASSERT_EQ(byte, 0);
+}
 
 TEST_P(spawning, runs_every_green_thread_once) {
   run([] {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "rt/rt.h"
+#include "tests/runtime/death_tests.h"
 #include "tests/runtime/in_runtime.h"
 
 namespace {
@@ -126,7 +127,7 @@ TEST_P(mutexes, storms_of_timeouts) {
 }
 
 TEST(mutex_death, unlocking_an_unlocked_one_is_reported) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  rt_test::prepare_death_test();
   EXPECT_DEATH(
       {
         rt::mutex mutex;

@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "rt/rt.h"
+#include "tests/runtime/death_tests.h"
 #include "tests/runtime/in_runtime.h"
 
 namespace {
@@ -87,7 +88,7 @@ TEST_P(wait_groups, may_be_destroyed_as_soon_as_wait_returns) {
 }
 
 TEST(wait_group_death, a_negative_counter_is_reported) {
-  testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  rt_test::prepare_death_test();
   EXPECT_DEATH(
       {
         rt::wait_group group;
