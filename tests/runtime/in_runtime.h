@@ -3,9 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <functional>
+#include <string>
 
 #include "rt/runtime.h"
+#include "rt/time.h"
 
 namespace rt_test {
 
@@ -31,6 +34,18 @@ class on_procs : public testing::TestWithParam<int> {
   class suite : public rt_test::on_procs {};                                   \
   INSTANTIATE_TEST_SUITE_P(procs, suite, testing::Values(1, 2, 8),             \
                            [](const testing::TestParamInfo<int>& one) { return std::to_string(one.param); })
+
+/// Waits on a green thread until `condition` holds, for at most 30 s: what is to happen soon takes as long as it takes on a
+/// busy machine. Returns whether it came to hold.
+template <class Condition>
+bool eventually(const Condition& condition) {
+  const rt::time_point until = rt::now() + std::chrono::seconds(30);
+  while (!condition()) {
+    if (rt::now() > until) return false;
+    rt::sleep_for(std::chrono::milliseconds(1));
+  }
+  return true;
+}
 
 /// Divides work in builds that are slower by an order of magnitude.
 inline int scaled(int count) {

@@ -41,6 +41,7 @@ TEST_P(channels, buffered_blocks_when_full_and_keeps_the_order) {
       }
       channel.close();
     });
+    EXPECT_TRUE(rt_test::eventually([&] { return sent == 3; }));
     rt::sleep_for(2ms);
     EXPECT_EQ(sent.load(), 3);
     EXPECT_EQ(channel.size(), 3U);

@@ -156,7 +156,10 @@ TEST_P(mutexes, condition_wakes_one_or_all) {
       ++tickets;
       changed.notify_one();
     }
-    rt::sleep_for(2ms);
+    EXPECT_TRUE(rt_test::eventually([&] {
+      std::unique_lock<rt::mutex> lock(mutex);
+      return served == 4;
+    }));
     {
       std::unique_lock<rt::mutex> lock(mutex);
       EXPECT_EQ(served, 4);
