@@ -1,9 +1,10 @@
-# The house rules of the build, and the five functions by which every folder declares what it builds:
+# The house rules of the build, and the six functions by which every folder declares what it builds:
 #
 #   rtd_library(NAME SOURCES a.cpp … [LINK lib …])             static library, or interface library without SOURCES
 #   rtd_executable(NAME SOURCES … [LINK …] [EXPORTS])          build/<preset>/bin/NAME
 #   rtd_plugin(NAME SOURCES … [LINK …])                        build/<preset>/plugins/NAME.so
 #   rtd_test(NAME SOURCES … [LINK …] [LABELS …] [EXPORTS] [SINGLE] [PROCESSORS n] [TIMEOUT seconds])
+#   rtd_valgrind_test(NAME FILTER)                             these cases of that test program once more, under Valgrind
 #   rtd_python_test(NAME FILE [LABELS …] [PROCESSORS n] [TIMEOUT seconds] [ARGS …])
 #
 # LINK is public. EXPORTS links the whole runtime into the program and exports its symbols, as loading plugins needs.
@@ -153,6 +154,16 @@ function(rtd_test name)
   if("runtime" IN_LIST labels)
     set_property(GLOBAL APPEND PROPERTY RTD_RUNTIME_TEST_TARGETS ${name})
     set_property(GLOBAL APPEND PROPERTY RTD_RUNTIME_TEST_FOLDERS ${CMAKE_CURRENT_BINARY_DIR})
+  endif()
+endfunction()
+
+function(rtd_valgrind_test name filter)
+  find_program(RTD_VALGRIND valgrind)
+  if(RTD_VALGRIND AND NOT RTD_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+    add_test(NAME ${RTD_TEST_PREFIX}${name}.under_valgrind
+             COMMAND ${RTD_VALGRIND} -q --error-exitcode=9 $<TARGET_FILE:${name}> --gtest_filter=${filter})
+    set_tests_properties(${RTD_TEST_PREFIX}${name}.under_valgrind PROPERTIES TIMEOUT 600 PROCESSORS 2
+                         LABELS "runtime;valgrind")
   endif()
 endfunction()
 

@@ -1,4 +1,5 @@
-// Defaults of the sanitizers for every program of an instrumented build. The environment (ASAN_OPTIONS, …) overrides them.
+// Defaults of the sanitizers for every program of an instrumented build. The environment (ASAN_OPTIONS, …) overrides
+// them.
 //
 // A frame that ASan moves to its fake stack would lie outside the green thread's own stack, so that is off. A green
 // thread's stack is not a root for the leak checker; what only a parked green thread refers to would be called a leak.

@@ -11,9 +11,9 @@ struct range {
   char32_t last;
 };
 
-// The figures below follow from the Unicode character database, version 14.0.0: characters of the general categories Mn, Me
-// and Cf and the second half of Hangul syllables take no column of their own; characters whose East Asian Width is W or
-// F take two.
+// The figures below follow from the Unicode character database, version 14.0.0: characters of the general categories
+// Mn, Me and Cf and the second half of Hangul syllables take no column of their own; characters whose East Asian Width
+// is W or F take two.
 
 // clang-format off
 constexpr std::array<range, 349> no_columns{{

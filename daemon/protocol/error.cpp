@@ -42,12 +42,18 @@ std::optional<error_kind> error_kind_from(std::string_view text) noexcept {
 
 int code_of(error_kind kind) noexcept {
   switch (kind) {
-    case error_kind::parse_error: return -32700;
-    case error_kind::invalid_request: return -32600;
-    case error_kind::method_not_found: return -32601;
-    case error_kind::invalid_params: return -32602;
-    case error_kind::internal: return -32603;
-    default: return -32000;
+    case error_kind::parse_error:
+      return -32700;
+    case error_kind::invalid_request:
+      return -32600;
+    case error_kind::method_not_found:
+      return -32601;
+    case error_kind::invalid_params:
+      return -32602;
+    case error_kind::internal:
+      return -32603;
+    default:
+      return -32000;
   }
 }
 

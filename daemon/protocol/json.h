@@ -24,7 +24,7 @@ inline constexpr json_limits link_limits{8U << 20U, 16, 1'000'000};
 
 struct json_result {
   std::optional<nlohmann::json> value;
-  std::string error;           // empty when there is a value; says what is wrong and at which byte
+  std::string error;  // empty when there is a value; says what is wrong and at which byte
   explicit operator bool() const noexcept { return value.has_value(); }
 };
 

@@ -55,8 +55,9 @@ constexpr std::array task_run_params{
     param_info{"entry", identifier, true, "One of its entries"},
     param_info{"sandbox", name, false, "The sandbox to run in (default \"default\", or the only one)"},
     param_info{"params", object, false, "Parameters: strings, numbers, booleans, or arrays of these"},
-    param_info{"restart", policy, false, "Restart policy: always, on-failure or never, or an object as in the "
-                                         "configuration (default on-failure, at most 5 restarts in 60 s)"},
+    param_info{"restart", policy, false,
+               "Restart policy: always, on-failure or never, or an object as in the "
+               "configuration (default on-failure, at most 5 restarts in 60 s)"},
     param_info{"stack_size", integer, false, "Bytes of stack of each green thread (0: the sandbox's)", 0, 1U << 30U},
 };
 constexpr std::array task_stop_params{
@@ -145,7 +146,9 @@ void check_value(const param_info& info, const json& value) {
         refuse(where, "\"" + clean_text(value.get_ref<const std::string&>(), 80) + "\" is no entry's name",
                "an entry has the name of a C++ function");
       break;
-    case boolean: expect(value.is_boolean()); break;
+    case boolean:
+      expect(value.is_boolean());
+      break;
     case integer:
     case number: {
       expect(info.type == integer ? value.is_number_integer() : value.is_number());
@@ -155,8 +158,12 @@ void check_value(const param_info& info, const json& value) {
                "from " + to_line(info.least) + " to " + to_line(info.most));
       break;
     }
-    case object: expect(value.is_object()); break;
-    case policy: expect(value.is_string() || value.is_object()); break;
+    case object:
+      expect(value.is_object());
+      break;
+    case policy:
+      expect(value.is_string() || value.is_object());
+      break;
   }
 }
 
@@ -166,12 +173,18 @@ std::string_view to_string(param_type type) noexcept {
   switch (type) {
     case text:
     case name:
-    case identifier: return "string";
-    case boolean: return "boolean";
-    case integer: return "integer";
-    case number: return "number";
-    case object: return "object";
-    case policy: return "string|object";
+    case identifier:
+      return "string";
+    case boolean:
+      return "boolean";
+    case integer:
+      return "integer";
+    case number:
+      return "number";
+    case object:
+      return "object";
+    case policy:
+      return "string|object";
   }
   return "string";
 }

@@ -24,7 +24,7 @@ struct param_info {
   param_type type;
   bool required;
   std::string_view description;
-  double least = 0;     // of integers and numbers
+  double least = 0;  // of integers and numbers
   double most = 1e9;
 };
 

@@ -11,10 +11,14 @@ enum class role : std::uint8_t { none, view, operate, admin };
 
 constexpr std::string_view to_string(role value) noexcept {
   switch (value) {
-    case role::none: return "none";
-    case role::view: return "view";
-    case role::operate: return "operate";
-    case role::admin: return "admin";
+    case role::none:
+      return "none";
+    case role::view:
+      return "view";
+    case role::operate:
+      return "operate";
+    case role::admin:
+      return "admin";
   }
   return "none";
 }

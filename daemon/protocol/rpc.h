@@ -11,7 +11,7 @@
 namespace rtd::protocol {
 
 struct request {
-  nlohmann::json id;      // a string or a whole number
+  nlohmann::json id;  // a string or a whole number
   std::string method;
   nlohmann::json params;  // always an object
 };
@@ -33,9 +33,9 @@ std::string request_line(const nlohmann::json& id, std::string_view method, cons
 /// What a server may send, read by a client.
 struct response {
   enum class type { result, error, notification } what;
-  nlohmann::json id;       // null for notifications
-  std::string method;      // of a notification
-  nlohmann::json value;    // the result, or the notification's params
+  nlohmann::json id;     // null for notifications
+  std::string method;    // of a notification
+  nlohmann::json value;  // the result, or the notification's params
   std::optional<rpc_error> error;
 };
 

@@ -60,10 +60,14 @@ std::string shown(const decoded& c, std::string_view raw) {
   char buffer[16];
   if (!c.valid) return "\xEF\xBF\xBD";
   switch (c.code_point) {
-    case '\t': return "\t";
-    case '\n': return "\\n";
-    case '\r': return "\\r";
-    default: break;
+    case '\t':
+      return "\t";
+    case '\n':
+      return "\\n";
+    case '\r':
+      return "\\r";
+    default:
+      break;
   }
   if (c.code_point < 0x20 || (c.code_point >= 0x7F && c.code_point < 0xA0)) {
     std::snprintf(buffer, sizeof buffer, "\\x%02x", c.code_point);

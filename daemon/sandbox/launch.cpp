@@ -14,8 +14,8 @@
 namespace rtd::sandbox {
 namespace {
 
-constexpr int link_number = 3;        // stdin, stdout, stderr, the link
-constexpr int least_source = 10;      // above all numbers that the host uses
+constexpr int link_number = 3;    // stdin, stdout, stderr, the link
+constexpr int least_source = 10;  // above all numbers that the host uses
 constexpr int exec_step = -1;
 constexpr int exec_timeout_ms = 10'000;
 
@@ -145,8 +145,8 @@ launched_host launch(const launch_request& request) {
   layers.push_back(make_parent_death_layer(::getpid()));
   layers.push_back(make_session_layer());
   layers.push_back(make_signal_layer());
-  layers.push_back(make_descriptor_layer(
-      {child_input.get(), child_output.get(), child_errors.get(), child_link.get()}, child_report.get()));
+  layers.push_back(make_descriptor_layer({child_input.get(), child_output.get(), child_errors.get(), child_link.get()},
+                                         child_report.get()));
   layers.push_back(make_rlimit_layer(request.limits));
   layers.push_back(make_no_new_privs_layer());
 

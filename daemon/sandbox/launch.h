@@ -31,8 +31,8 @@ struct launch_request {
 
 struct launched_host {
   pid_t pid = -1;
-  descriptor process;         // a pidfd: readable once the process has ended
-  descriptor link;            // our end of the socket pair, non-blocking, as are the pipes
+  descriptor process;  // a pidfd: readable once the process has ended
+  descriptor link;     // our end of the socket pair, non-blocking, as are the pipes
   descriptor standard_output;
   descriptor standard_error;
   std::vector<std::string> layers;    // what is active, in the order of application
@@ -53,7 +53,7 @@ launched_host launch(const launch_request& request);
 /// How a process ended.
 struct process_end {
   bool signalled = false;
-  int code = 0;    // the exit status, or the signal's number
+  int code = 0;  // the exit status, or the signal's number
   bool core = false;
 };
 

@@ -22,8 +22,8 @@ class backoff {
 
   explicit backoff(const config::restart_settings& settings) : settings_(settings) {}
 
-  /// Something ended at `now` after a run of `ran`. Returns the delay before its restart, or nothing when the restarts of
-  /// the window are used up.
+  /// Something ended at `now` after a run of `ran`. Returns the delay before its restart, or nothing when the restarts
+  /// of the window are used up.
   std::optional<std::chrono::nanoseconds> next(clock::time_point now, std::chrono::nanoseconds ran);
 
   /// As if nothing had ever ended: after a restart by hand.

@@ -26,7 +26,7 @@ class subscriber {
 class call {
  public:
   struct outcome {
-    const nlohmann::json* result;          // null: it is an error
+    const nlohmann::json* result;  // null: it is an error
     const protocol::rpc_error* error;
   };
   using finisher = std::function<void(call&, const outcome&)>;

@@ -30,10 +30,9 @@ control_connection::~control_connection() = default;
 
 void control_connection::begin() {
   // The owner keeps the object alive until `ended`, and destroys it only from the loop.
-  stream_ = std::make_unique<byte_stream>(
-      loop_, std::move(socket_),
-      byte_stream::callbacks{[this](std::string_view bytes) { data(bytes); }, [this] { close("closed"); },
-                             [this] { drained(); }});
+  stream_ = std::make_unique<byte_stream>(loop_, std::move(socket_),
+                                          byte_stream::callbacks{[this](std::string_view bytes) { data(bytes); },
+                                                                 [this] { close("closed"); }, [this] { drained(); }});
   send(protocol::notification_line("rtd.hello", {{"version", protocol::version()},
                                                  {"protocol", protocol::control_protocol},
                                                  {"role", protocol::to_string(role_)},
@@ -109,19 +108,19 @@ void control_connection::handle_line(const std::string& line) {
                       std::to_string(max_in_flight) + " requests of this connection wait for their answers already");
     ++in_flight_;
     const auto began = clock::now();
-    auto made = std::make_shared<call>(
-        *method, std::move(request.params), from_, role_, weak_from_this(),
-        [weak = weak_from_this(), answered = callbacks_.answered, id = request.id, began](
-            call& of, const call::outcome& outcome) {
-          // What a vanished client asked for was done all the same, and is counted and audited.
-          answered(of, outcome, std::chrono::duration<double>(clock::now() - began).count());
-          const auto self = weak.lock();
-          if (!self || self->ending_) return;
-          --self->in_flight_;
-          self->last_activity_ = clock::now();
-          self->send(outcome.result != nullptr ? protocol::result_line(id, *outcome.result)
-                                               : protocol::error_line(id, *outcome.error));
-        });
+    auto made =
+        std::make_shared<call>(*method, std::move(request.params), from_, role_, weak_from_this(),
+                               [weak = weak_from_this(), answered = callbacks_.answered, id = request.id, began](
+                                   call& of, const call::outcome& outcome) {
+                                 // What a vanished client asked for was done all the same, and is counted and audited.
+                                 answered(of, outcome, std::chrono::duration<double>(clock::now() - began).count());
+                                 const auto self = weak.lock();
+                                 if (!self || self->ending_) return;
+                                 --self->in_flight_;
+                                 self->last_activity_ = clock::now();
+                                 self->send(outcome.result != nullptr ? protocol::result_line(id, *outcome.result)
+                                                                      : protocol::error_line(id, *outcome.error));
+                               });
     callbacks_.request(std::move(made));
   } catch (const rpc_error& error) {
     callbacks_.refused(from_, method_name, error);
@@ -165,8 +164,8 @@ void control_connection::watch() {
   if (stream_->queued() > 0 && now - stream_->progress() > stall_timeout) return close("dropped_slow");
   if (lines_.pending() > 0 && stream_->queued() <= queue_soft_limit && now - line_began_ > line_timeout)
     return close("half_line");
-  const auto idle = role_ == protocol::role::none ? std::chrono::seconds(roleless_timeout)
-                                                  : std::chrono::seconds(idle_timeout);
+  const auto idle =
+      role_ == protocol::role::none ? std::chrono::seconds(roleless_timeout) : std::chrono::seconds(idle_timeout);
   if (tokens_.empty() && in_flight_ == 0 && now - last_activity_ > idle) return close("idle");
   watch_timer_.start(watch_interval, [this] { watch(); });
 }

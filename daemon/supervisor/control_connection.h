@@ -5,7 +5,8 @@
 //      output. While more than `queue_soft_limit` waits to be read by the client, nothing is read from it.
 //   2. A client that does not read its output for `stall_timeout` is dropped, as is one that leaves a line half written
 //      for `line_timeout`, or is idle for `idle_timeout` without having asked to follow anything.
-//   3. Bytes that are no line of JSON-RPC get an error; bytes that cannot be lines at all (too long) an error and the end.
+//   3. Bytes that are no line of JSON-RPC get an error; bytes that cannot be lines at all (too long) an error and the
+//   end.
 #pragma once
 
 #include <cstdint>
@@ -26,8 +27,8 @@ class control_connection final : public subscriber, public std::enable_shared_fr
  public:
   static constexpr int max_in_flight = 16;
   static constexpr std::size_t queue_soft_limit = 256U << 10U;
-  static constexpr std::size_t follow_limit = 1U << 20U;   // beyond it notifications are dropped
-  static constexpr std::size_t queue_limit = 64U << 20U;   // beyond it the client is
+  static constexpr std::size_t follow_limit = 1U << 20U;  // beyond it notifications are dropped
+  static constexpr std::size_t queue_limit = 64U << 20U;  // beyond it the client is
   static constexpr std::chrono::seconds line_timeout{30};
   static constexpr std::chrono::seconds stall_timeout{30};
   static constexpr std::chrono::minutes idle_timeout{10};

@@ -60,8 +60,7 @@ void control_server::configure(const config::control_section& settings) {
   std::vector<std::shared_ptr<control_connection>> changed;
   for (const auto& [key, connection] : connections_)
     if (role_of(connection->from(), settings_.roles, ::geteuid()) != connection->role()) changed.push_back(connection);
-  for (const auto& connection : changed)
-    with_.events_loop.post([connection] { connection->close("role_changed"); });
+  for (const auto& connection : changed) with_.events_loop.post([connection] { connection->close("role_changed"); });
 }
 
 void control_server::close() {
@@ -134,7 +133,8 @@ void control_server::count_end(control_connection* which, std::string_view reaso
   if (found->second->role() == protocol::role::none) --roleless_;
   if (reason == "dropped_slow" || reason == "idle" || reason == "half_line") {
     ++figures_.connections_total[std::string(reason)];
-    if (reason != "idle") with_.lines.warn("a control client (" + describe(which->from()) + ") was dropped: " + std::string(reason));
+    if (reason != "idle")
+      with_.lines.warn("a control client (" + describe(which->from()) + ") was dropped: " + std::string(reason));
   }
   // The connection is in the middle of a call of its own; it goes when the loop comes round.
   with_.events_loop.post([gone = std::move(found->second)] {});
@@ -162,9 +162,8 @@ void control_server::audit(const call& of, const call::outcome& outcome) {
   // A task that got its name from us is named by the answer.
   if (outcome.result != nullptr && !of.params().contains("name") && outcome.result->contains("task"))
     target += " name=" + outcome.result->at("task").value("name", "");
-  const std::string result = outcome.result != nullptr
-                                 ? "ok"
-                                 : std::string(to_string(outcome.error->kind())) + ": " + outcome.error->what();
+  const std::string result =
+      outcome.result != nullptr ? "ok" : std::string(to_string(outcome.error->kind())) + ": " + outcome.error->what();
   with_.lines.info("audit: " + describe(of.from()) + ", role " + std::string(to_string(of.role())) + ": " +
                    std::string(of.method().name) + target + ": " + result);
 }

@@ -21,8 +21,8 @@ namespace rtd::supervisor {
 
 class control_server {
  public:
-  /// Connections beyond max_connections that only admins get, so that nobody can lock the administrator out; and the most
-  /// that peers without a role may have.
+  /// Connections beyond max_connections that only admins get, so that nobody can lock the administrator out; and the
+  /// most that peers without a role may have.
   static constexpr std::int64_t reserved_for_admins = 8;
   static constexpr std::int64_t for_roleless = 8;
 
@@ -36,7 +36,8 @@ class control_server {
 
   /// Starts to listen. @throws control_socket_error
   void listen();
-  /// Takes over other settings; a socket that moves is opened anew first. @throws control_socket_error, nothing changed.
+  /// Takes over other settings; a socket that moves is opened anew first. @throws control_socket_error, nothing
+  /// changed.
   void configure(const config::control_section& settings);
   /// Ends all connections and removes the socket.
   void close();

@@ -20,9 +20,7 @@ constexpr int backlog = 1024;
   throw control_socket_error("control socket " + path + ": " + what + (remedy.empty() ? "" : " (" + remedy + ")"));
 }
 
-std::string folder_of(const std::string& path) {
-  return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1));
-}
+std::string folder_of(const std::string& path) { return path.substr(0, std::max<std::size_t>(path.rfind('/'), 1)); }
 
 sockaddr_un address_of(const std::string& path) {
   sockaddr_un address{};

@@ -18,8 +18,8 @@ class control_socket_error : public std::runtime_error {
 
 class control_socket {
  public:
-  /// Makes the folder when it is missing (only its last part), locks PATH.lock, removes a socket that a dead daemon left,
-  /// and listens. @throws control_socket_error
+  /// Makes the folder when it is missing (only its last part), locks PATH.lock, removes a socket that a dead daemon
+  /// left, and listens. @throws control_socket_error
   control_socket(std::string path, std::uint32_t mode);
   /// Removes the socket (not the lock file: another daemon may be waiting at it).
   ~control_socket();

@@ -27,20 +27,28 @@ constexpr std::chrono::milliseconds lag_interval{500};
 
 log_level level_of(config::log_level level) {
   switch (level) {
-    case config::log_level::debug: return log_level::debug;
-    case config::log_level::info: return log_level::info;
-    case config::log_level::warn: return log_level::warn;
-    case config::log_level::error: return log_level::error;
+    case config::log_level::debug:
+      return log_level::debug;
+    case config::log_level::info:
+      return log_level::info;
+    case config::log_level::warn:
+      return log_level::warn;
+    case config::log_level::error:
+      return log_level::error;
   }
   return log_level::info;
 }
 
 log_format format_of(config::log_format format) {
   switch (format) {
-    case config::log_format::automatic: return detect_log_format();
-    case config::log_format::text: return log_format::text;
-    case config::log_format::json: return log_format::json;
-    case config::log_format::journald: return log_format::journal;
+    case config::log_format::automatic:
+      return detect_log_format();
+    case config::log_format::text:
+      return log_format::text;
+    case config::log_format::json:
+      return log_format::json;
+    case config::log_format::journald:
+      return log_format::journal;
   }
   return log_format::text;
 }
@@ -67,15 +75,14 @@ daemon::daemon(services with, daemon_options options, config::config initial)
     : with_(with),
       options_(std::move(options)),
       config_(with_overrides(std::move(initial), options_)),
-      tasks_(with_,
-             {[this](const std::string& name) -> managed_sandbox* {
-                const auto found = sandboxes_.find(name);
-                return found == sandboxes_.end() ? nullptr : found->second.get();
-              },
-              [this](const std::string& plugin) {
-                const auto found = config_.plugins.find(plugin);
-                return found == config_.plugins.end() ? std::string() : found->second.path;
-              }}),
+      tasks_(with_, {[this](const std::string& name) -> managed_sandbox* {
+                       const auto found = sandboxes_.find(name);
+                       return found == sandboxes_.end() ? nullptr : found->second.get();
+                     },
+                     [this](const std::string& plugin) {
+                       const auto found = config_.plugins.find(plugin);
+                       return found == config_.plugins.end() ? std::string() : found->second.path;
+                     }}),
       control_(with_, config_.control),
       lag_timer_(with_.events_loop),
       watchdog_timer_(with_.events_loop),
@@ -314,8 +321,9 @@ void daemon::reload(bool wait, std::optional<std::uint64_t> expected_generation,
   if (stopping_) throw rpc_error(error_kind::invalid_state, "the daemon is stopping");
   if (reload_) throw rpc_error(error_kind::busy, "a reload is under way", {{"hint", "try again when it is done"}});
   if (expected_generation && *expected_generation != generation_)
-    throw rpc_error(error_kind::conflict, "the configuration has generation " + std::to_string(generation_) +
-                                              " by now, not " + std::to_string(*expected_generation),
+    throw rpc_error(error_kind::conflict,
+                    "the configuration has generation " + std::to_string(generation_) + " by now, not " +
+                        std::to_string(*expected_generation),
                     {{"generation", generation_}, {"hint", "look at it again with config.show"}});
   service_manager::reloading();
   reload_ = std::make_unique<reload_operation>(*this, wait, std::move(done), [this](bool good) { reload_ended(good); });

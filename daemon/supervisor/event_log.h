@@ -1,5 +1,5 @@
-// What happened to the daemon, its sandboxes and its tasks: a ring of events for `events` and its followers. Every event
-// is a line of the log as well.
+// What happened to the daemon, its sandboxes and its tasks: a ring of events for `events` and its followers. Every
+// event is a line of the log as well.
 #pragma once
 
 #include <chrono>

@@ -1,5 +1,5 @@
-// The lines that a host writes, on their way into the log: checked, and limited in number, so that a task that logs in a
-// loop neither floods the operator's log nor keeps the supervisor busy. What is dropped is counted and reported.
+// The lines that a host writes, on their way into the log: checked, and limited in number, so that a task that logs in
+// a loop neither floods the operator's log nor keeps the supervisor busy. What is dropped is counted and reported.
 #pragma once
 
 #include <cstdint>

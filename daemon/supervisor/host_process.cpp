@@ -106,10 +106,11 @@ void host_process::request(std::string_view method, json params, std::chrono::na
   entry.done = std::move(done);
   entry.deadline = std::make_unique<timer>(loop_);
   const auto fail_later = [&](std::string kind, std::string message) {
-    entry.deadline->start(std::chrono::nanoseconds(0), [this, id, kind = std::move(kind), message = std::move(message)] {
-      auto node = pending_.extract(id);
-      if (!node.empty()) node.mapped().done({json::object(), kind, message});
-    });
+    entry.deadline->start(std::chrono::nanoseconds(0),
+                          [this, id, kind = std::move(kind), message = std::move(message)] {
+                            auto node = pending_.extract(id);
+                            if (!node.empty()) node.mapped().done({json::object(), kind, message});
+                          });
   };
   if (!link_->is_open() || broken_) return fail_later("unavailable", "the host has ended");
   // A host that does not read its link must not make us keep requests for it without end.

@@ -4,7 +4,8 @@
 // Invariants:
 //   1. Nothing that the host writes makes the supervisor hold more than a frame and its output limits, block, or throw.
 //      A frame that is too large, no JSON, nested too deep, or no known message ends the host (reason "protocol").
-//   2. Every request is answered exactly once, by the host, by its time-out, or by the host's end; but not any more when
+//   2. Every request is answered exactly once, by the host, by its time-out, or by the host's end; but not any more
+//   when
 //      the object is destroyed.
 //   3. `ended` is called exactly once, after all the host's last words (crash report, output) have been handed on,
 //      unless the object is destroyed before, which kills the host.
@@ -60,8 +61,8 @@ struct host_end {
 class host_process {
  public:
   struct callbacks {
-    std::function<void(const nlohmann::json&)> event;                     // an object with a string "event"
-    std::function<void(bool is_error, std::string line)> output;          // a line of stdout or stderr, cleaned
+    std::function<void(const nlohmann::json&)> event;             // an object with a string "event"
+    std::function<void(bool is_error, std::string line)> output;  // a line of stdout or stderr, cleaned
     std::function<void(host_end)> ended;
   };
   using answer_handler = std::function<void(host_answer)>;

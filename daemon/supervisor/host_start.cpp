@@ -33,8 +33,8 @@ std::string configure_problem(const host_answer& answer, const std::string& host
     return found != answer.result.end() && *found == wanted;
   };
   if (is("version", protocol::version()) && is("abi", plugin_abi)) return {};
-  return host_binary + " is not of this daemon's build (version " + std::string(protocol::version()) +
-         ", plugin ABI " + std::to_string(plugin_abi) + "): install both from one package";
+  return host_binary + " is not of this daemon's build (version " + std::string(protocol::version()) + ", plugin ABI " +
+         std::to_string(plugin_abi) + "): install both from one package";
 }
 
 }  // namespace rtd::supervisor

@@ -28,13 +28,13 @@ void host_trial::launch() {
   loading_.reset();
   loading_timed_out_ = false;
   try {
-    host_ = std::make_unique<host_process>(
-        with_.events_loop, make_launch_request(sandbox_, settings_, host_binary_),
-        host_process::callbacks{{},
-                                [this](bool, const std::string& line) {
-                                  with_.lines.write(log_level::debug, "trial host: " + line, sandbox_);
-                                },
-                                [this](const host_end& end) { ended(end); }});
+    host_ = std::make_unique<host_process>(with_.events_loop, make_launch_request(sandbox_, settings_, host_binary_),
+                                           host_process::callbacks{{},
+                                                                   [this](bool, const std::string& line) {
+                                                                     with_.lines.write(log_level::debug,
+                                                                                       "trial host: " + line, sandbox_);
+                                                                   },
+                                                                   [this](const host_end& end) { ended(end); }});
   } catch (const sandbox::launch_error& error) {
     return finish(std::string("its host could not be started: ") + error.what());
   }
@@ -87,8 +87,7 @@ void host_trial::ended(const host_end& end) {
   const auto former = std::move(host_);
   if (!done_) return;
   if (!loading_) return finish("its host " + end.describe());
-  if (!loading_timed_out_)
-    outcome_.plugins[*loading_].error = "its load ended the host, which " + end.describe();
+  if (!loading_timed_out_) outcome_.plugins[*loading_].error = "its load ended the host, which " + end.describe();
   if (to_load_.empty()) return finish({});
   launch();
 }

@@ -23,9 +23,9 @@ class host_trial {
     std::map<std::string, plugin_info> plugins;  // what was tried before that
   };
 
-  /// Starts a host with the sandbox's settings and loads `plugins` (path by name) into it. `done` is called from the loop,
-  /// once; it may destroy this object. A plugin whose load ends or hangs the host is refused and a new host tries the
-  /// rest.
+  /// Starts a host with the sandbox's settings and loads `plugins` (path by name) into it. `done` is called from the
+  /// loop, once; it may destroy this object. A plugin whose load ends or hangs the host is refused and a new host tries
+  /// the rest.
   host_trial(services with, std::string sandbox, const config::sandbox& settings, std::string host_binary,
              std::map<std::string, std::string> plugins, std::function<void(const outcome&)> done);
   ~host_trial();

@@ -8,8 +8,7 @@ namespace rtd::supervisor {
 namespace {
 
 std::size_t size_of(const log_record& record) {
-  return sizeof(log_record) + record.message.size() + record.sandbox.size() + record.plugin.size() +
-         record.task.size();
+  return sizeof(log_record) + record.message.size() + record.sandbox.size() + record.plugin.size() + record.task.size();
 }
 
 }  // namespace

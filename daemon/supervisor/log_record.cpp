@@ -9,10 +9,14 @@ namespace {
 // The syslog severity that journald files the line under.
 std::string_view priority(log_level level) {
   switch (level) {
-    case log_level::debug: return "7";
-    case log_level::info: return "6";
-    case log_level::warn: return "4";
-    case log_level::error: return "3";
+    case log_level::debug:
+      return "7";
+    case log_level::info:
+      return "6";
+    case log_level::warn:
+      return "4";
+    case log_level::error:
+      return "3";
   }
   return "6";
 }
@@ -20,8 +24,13 @@ std::string_view priority(log_level level) {
 }  // namespace
 
 nlohmann::json log_record::to_json() const {
-  return {{"seq", sequence},    {"time", protocol::rfc3339(time)}, {"level", to_string(level)}, {"sandbox", sandbox},
-          {"plugin", plugin},   {"task", task},                    {"source", to_string(source)},
+  return {{"seq", sequence},
+          {"time", protocol::rfc3339(time)},
+          {"level", to_string(level)},
+          {"sandbox", sandbox},
+          {"plugin", plugin},
+          {"task", task},
+          {"source", to_string(source)},
           {"message", message}};
 }
 

@@ -14,10 +14,14 @@ enum class log_level : std::uint8_t { debug, info, warn, error };
 
 constexpr std::string_view to_string(log_level level) noexcept {
   switch (level) {
-    case log_level::debug: return "debug";
-    case log_level::info: return "info";
-    case log_level::warn: return "warn";
-    case log_level::error: return "error";
+    case log_level::debug:
+      return "debug";
+    case log_level::info:
+      return "info";
+    case log_level::warn:
+      return "warn";
+    case log_level::error:
+      return "error";
   }
   return "info";
 }
@@ -34,10 +38,14 @@ enum class log_source : std::uint8_t { supervisor, task, standard_output, standa
 
 constexpr std::string_view to_string(log_source source) noexcept {
   switch (source) {
-    case log_source::supervisor: return "supervisor";
-    case log_source::task: return "task";
-    case log_source::standard_output: return "stdout";
-    case log_source::standard_error: return "stderr";
+    case log_source::supervisor:
+      return "supervisor";
+    case log_source::task:
+      return "task";
+    case log_source::standard_output:
+      return "stdout";
+    case log_source::standard_error:
+      return "stderr";
   }
   return "supervisor";
 }

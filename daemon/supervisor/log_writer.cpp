@@ -53,7 +53,8 @@ class journal_sink final : public spdlog::sinks::base_sink<std::mutex> {
       fields.push_back({const_cast<char*>(block.data()), end});
       block.remove_prefix(std::min(end + 1, block.size()));
     }
-    if (::sd_journal_sendv(fields.data(), static_cast<int>(fields.size())) < 0) write_line({message.payload.data(), message.payload.size()});
+    if (::sd_journal_sendv(fields.data(), static_cast<int>(fields.size())) < 0)
+      write_line({message.payload.data(), message.payload.size()});
   }
   void flush_() override {}
 };

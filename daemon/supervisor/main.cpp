@@ -40,8 +40,8 @@ supervisor::daemon_options options_of(const command_line& given) {
   options.config_file = absolute(given.config_file);
   options.runtime_dir = absolute(given.runtime_dir);
   options.state_dir = absolute(given.state_dir);
-  for (const auto level : {config::log_level::debug, config::log_level::info, config::log_level::warn,
-                           config::log_level::error})
+  for (const auto level :
+       {config::log_level::debug, config::log_level::info, config::log_level::warn, config::log_level::error})
     if (given.level == to_string(level)) options.level = level;
   for (const auto format : {config::log_format::automatic, config::log_format::text, config::log_format::json,
                             config::log_format::journald})

@@ -30,12 +30,18 @@ double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<d
 
 std::string_view to_string(sandbox_state state) noexcept {
   switch (state) {
-    case sandbox_state::starting: return "starting";
-    case sandbox_state::up: return "up";
-    case sandbox_state::backoff: return "backoff";
-    case sandbox_state::stopping: return "stopping";
-    case sandbox_state::down: return "down";
-    case sandbox_state::fatal: return "fatal";
+    case sandbox_state::starting:
+      return "starting";
+    case sandbox_state::up:
+      return "up";
+    case sandbox_state::backoff:
+      return "backoff";
+    case sandbox_state::stopping:
+      return "stopping";
+    case sandbox_state::down:
+      return "down";
+    case sandbox_state::fatal:
+      return "fatal";
   }
   return "down";
 }
@@ -360,9 +366,9 @@ void managed_sandbox::decide(const host_end& end, std::chrono::nanoseconds ran) 
   const auto give_up = [&](const std::string& why) {
     fatal_reason_ = why;
     state_ = sandbox_state::fatal;
-    with_.events.add(log_level::error, "sandbox_exited", name_, {},
-                     "sandbox " + name_ + " is given up: " + why + "; `rtctl sandbox restart " + name_ +
-                         "` starts it again");
+    with_.events.add(
+        log_level::error, "sandbox_exited", name_, {},
+        "sandbox " + name_ + " is given up: " + why + "; `rtctl sandbox restart " + name_ + "` starts it again");
   };
   if (!fatal_reason_.empty()) return give_up(fatal_reason_);
   using enum config::restart_policy;
@@ -419,8 +425,7 @@ void managed_sandbox::heartbeat() {
   } else if (clock::now() - *statistics_asked_ > watchdog_timeout) {
     // Late twice in a row: had the supervisor itself been stopped (a debugger, a suspended machine), the answer that
     // waits in the socket is read between the two looks.
-    if (suspected_)
-      return host_->kill("watchdog", "no answer for " + seconds_text(clock::now() - *statistics_asked_));
+    if (suspected_) return host_->kill("watchdog", "no answer for " + seconds_text(clock::now() - *statistics_asked_));
     suspected_ = true;
   }
   heartbeat_timer_.start(suspected_ ? std::chrono::nanoseconds(500ms) : heartbeat_interval, [this] { heartbeat(); });
@@ -451,8 +456,7 @@ void managed_sandbox::statistics_answered(const host_answer& answer) {
 
 void managed_sandbox::refresh(std::chrono::nanoseconds timeout, std::function<void(bool)> done) {
   const bool fresh = statistics_ && std::chrono::system_clock::now() - statistics_at_ < 100ms;
-  if (!is_up() || fresh)
-    return with_.events_loop.post([done = std::move(done), good = is_up()] { done(good); });
+  if (!is_up() || fresh) return with_.events_loop.post([done = std::move(done), good = is_up()] { done(good); });
   refresh_waiter waiter{std::move(done), std::make_unique<timer>(with_.events_loop)};
   waiter.deadline->start(timeout, [this, which = waiter.deadline.get()] {
     for (auto at = refreshes_.begin(); at != refreshes_.end(); ++at)

@@ -8,9 +8,10 @@
 //                          └─▶ fatal (restarts used up, or host and supervisor do not fit together)
 //
 // Invariants:
-//   1. Plugins are loaded one after the other, so a host that dies or hangs during a load tells which plugin did it. That
-//      plugin is refused until someone starts the sandbox anew by hand or the configuration changes: one bad plugin must
-//      not keep the others from running.
+//   1. Plugins are loaded one after the other, so a host that dies or hangs during a load tells which plugin did it.
+//   That
+//      plugin is refused until someone starts the sandbox anew by hand or the configuration changes: one bad plugin
+//      must not keep the others from running.
 //   2. `up` is told after every plugin of the list was tried; `down` exactly once after each `up` or failed start.
 //   3. A host that does not answer for `watchdog_timeout` is killed: its link is read by a plain thread, so no plugin
 //      can keep it from answering except by harming the process.
@@ -41,8 +42,8 @@ std::string_view to_string(sandbox_state state) noexcept;
 /// What a host said about a task.
 struct task_event {
   std::string task;
-  std::string state;  // running, completed, failed, cancelled, stuck
-  std::string error;  // cleaned
+  std::string state;       // running, completed, failed, cancelled, stuck
+  std::string error;       // cleaned
   double cpu_seconds = 0;  // of the run, when it has ended
 };
 
@@ -73,8 +74,8 @@ class managed_sandbox {
   void set_plugins(std::map<std::string, std::string> paths);
   /// Starts the host, if it has none.
   void start();
-  /// Ends the host (its tasks get `grace` to end) and starts it anew, at once and with a clean slate. Settings given here
-  /// replace the former ones. `reason` is manual, config or watchdog.
+  /// Ends the host (its tasks get `grace` to end) and starts it anew, at once and with a clean slate. Settings given
+  /// here replace the former ones. `reason` is manual, config or watchdog.
   void restart(std::string reason, std::string detail);
   /// Ends the host for good. `done` is called when it is gone.
   void stop(std::function<void()> done);
@@ -165,7 +166,7 @@ class managed_sandbox {
   std::chrono::system_clock::time_point statistics_at_{};
   std::optional<clock::time_point> statistics_asked_;  // while an answer is waited for
   bool suspected_ = false;                             // the answer was late at the last heartbeat
-  bool statistics_bad_ = false;  // the last answer was no good; said once
+  bool statistics_bad_ = false;                        // the last answer was no good; said once
   std::vector<refresh_waiter> refreshes_;
 
   std::uint64_t starts_ = 0;

@@ -11,14 +11,22 @@ using nlohmann::json;
 
 std::string_view to_string(task_state state) noexcept {
   switch (state) {
-    case task_state::starting: return "starting";
-    case task_state::running: return "running";
-    case task_state::stopping: return "stopping";
-    case task_state::stopped: return "stopped";
-    case task_state::completed: return "completed";
-    case task_state::failed: return "failed";
-    case task_state::backoff: return "backoff";
-    case task_state::fatal: return "fatal";
+    case task_state::starting:
+      return "starting";
+    case task_state::running:
+      return "running";
+    case task_state::stopping:
+      return "stopping";
+    case task_state::stopped:
+      return "stopped";
+    case task_state::completed:
+      return "completed";
+    case task_state::failed:
+      return "failed";
+    case task_state::backoff:
+      return "backoff";
+    case task_state::fatal:
+      return "fatal";
   }
   return "stopped";
 }
@@ -43,21 +51,21 @@ json managed_task::to_json(const metrics::host_task* statistics) const {
   json exit = nullptr;
   if (last_exit)
     exit = {{"reason", last_exit->reason}, {"error", last_exit->error}, {"at", protocol::rfc3339(last_exit->at)}};
-  return {{"name", name},
-          {"sandbox", spec.sandbox},
-          {"plugin", spec.plugin},
-          {"entry", spec.entry},
-          {"state", to_string(state)},
-          {"restarts", restarts},
-          {"started_at", started_at ? json(protocol::rfc3339(*started_at)) : json(nullptr)},
-          {"age_seconds", runs && started_at ? seconds(clock::now() - started) : 0.0},
-          {"cpu_seconds", cpu_seconds_of_ended_runs + (statistics != nullptr ? statistics->cpu_seconds : 0.0)},
-          {"green_threads", statistics != nullptr ? statistics->green_threads : 0},
-          {"status", statistics != nullptr ? statistics->status : std::string()},
-          {"last_exit", std::move(exit)},
-          {"configured", configured},
-          {"backoff_seconds",
-           backoff_timer.running() ? std::max(0.0, seconds(backoff_timer.due() - clock::now())) : 0.0}};
+  return {
+      {"name", name},
+      {"sandbox", spec.sandbox},
+      {"plugin", spec.plugin},
+      {"entry", spec.entry},
+      {"state", to_string(state)},
+      {"restarts", restarts},
+      {"started_at", started_at ? json(protocol::rfc3339(*started_at)) : json(nullptr)},
+      {"age_seconds", runs && started_at ? seconds(clock::now() - started) : 0.0},
+      {"cpu_seconds", cpu_seconds_of_ended_runs + (statistics != nullptr ? statistics->cpu_seconds : 0.0)},
+      {"green_threads", statistics != nullptr ? statistics->green_threads : 0},
+      {"status", statistics != nullptr ? statistics->status : std::string()},
+      {"last_exit", std::move(exit)},
+      {"configured", configured},
+      {"backoff_seconds", backoff_timer.running() ? std::max(0.0, seconds(backoff_timer.due() - clock::now())) : 0.0}};
 }
 
 json managed_task::details() const {

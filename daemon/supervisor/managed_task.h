@@ -70,11 +70,11 @@ class managed_task {
   bool configured;
 
   task_state state = task_state::stopped;
-  bool wanted = false;        // it should run whenever its sandbox is up
-  bool in_host = false;       // task.start was sent to the present host, and no end was heard yet
+  bool wanted = false;   // it should run whenever its sandbox is up
+  bool in_host = false;  // task.start was sent to the present host, and no end was heard yet
   bool start_after_stop = false;
   bool remove_after_stop = false;
-  std::uint64_t run = 0;      // grows with each start: answers about a former run are recognised by it
+  std::uint64_t run = 0;  // grows with each start: answers about a former run are recognised by it
   std::uint64_t restarts = 0;
   std::optional<std::chrono::system_clock::time_point> started_at;  // of the present or last run
   clock::time_point started{};

@@ -95,9 +95,8 @@ void register_methods(control_server& server, daemon& of) {
 }
 
 void register_daemon_methods(control_server& server, daemon& of) {
-  server.handle("status", [&of](const call_handle& made) {
-    with_figures(of, {}, [&of, made] { made->reply(status_of(of)); });
-  });
+  server.handle("status",
+                [&of](const call_handle& made) { with_figures(of, {}, [&of, made] { made->reply(status_of(of)); }); });
   server.handle("ps", [&of](const call_handle& made) {
     const std::string only = made->text("sandbox");
     if (!only.empty()) of.sandbox(only);

@@ -25,9 +25,9 @@ log_filter filter_of(daemon& of, const call_handle& made) {
     filter.least = *level;
   }
   if (made->has("since_seconds"))
-    filter.since = std::chrono::system_clock::now() -
-                   std::chrono::duration_cast<std::chrono::system_clock::duration>(
-                       std::chrono::duration<double>(made->number("since_seconds", 0)));
+    filter.since =
+        std::chrono::system_clock::now() - std::chrono::duration_cast<std::chrono::system_clock::duration>(
+                                               std::chrono::duration<double>(made->number("since_seconds", 0)));
   return filter;
 }
 

@@ -60,17 +60,17 @@ void check_plugin(daemon& of, const std::shared_ptr<int>& running, const call_ha
       [&of, running, made, trial, path](const host_trial::outcome& outcome) {
         --*running;
         const auto found = outcome.plugins.find("");
-        plugin_info info = found != outcome.plugins.end()
-                               ? found->second
-                               : refused_plugin("", path, "sandbox_failed", outcome.error);
+        plugin_info info =
+            found != outcome.plugins.end() ? found->second : refused_plugin("", path, "sandbox_failed", outcome.error);
         json result = info.to_json();
         result["ok"] = info.loaded;
         result["kind"] = info.error_kind;
         result["message"] = info.error;
-        of.with().events.add(log_level::info, "plugin_checked", {}, {},
-                             "plugin " + path + (info.loaded ? " is good: " + info.name + " " + info.version
-                                                             : " is refused: " + info.error),
-                             {{"path", path}, {"ok", info.loaded}, {"error_kind", info.error_kind}});
+        of.with().events.add(
+            log_level::info, "plugin_checked", {}, {},
+            "plugin " + path +
+                (info.loaded ? " is good: " + info.name + " " + info.version : " is refused: " + info.error),
+            {{"path", path}, {"ok", info.loaded}, {"error_kind", info.error_kind}});
         made->reply(result);
         // The trial that calls this is destroyed when the loop comes round.
         of.with().events_loop.post([trial] { trial->reset(); });

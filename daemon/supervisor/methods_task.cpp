@@ -110,8 +110,8 @@ void wait_for_task(daemon& of, const call_handle& made) {
   const auto limit = std::chrono::duration<double>(made->number("timeout_seconds", 0));
   patience->start(std::chrono::duration_cast<std::chrono::nanoseconds>(limit), [&of, made, name] {
     const managed_task* task = of.tasks().find(name);
-    made->fail(error_kind::timeout, "task " + name + " is still " +
-                                        std::string(task != nullptr ? to_string(task->state) : "there"));
+    made->fail(error_kind::timeout,
+               "task " + name + " is still " + std::string(task != nullptr ? to_string(task->state) : "there"));
   });
 }
 

@@ -1,5 +1,5 @@
-// Cutting what a host writes to its standard streams into lines. Unlike a protocol's lines these have no limit that could
-// be broken: a line that is too long is shown in pieces.
+// Cutting what a host writes to its standard streams into lines. Unlike a protocol's lines these have no limit that
+// could be broken: a line that is too long is shown in pieces.
 #pragma once
 
 #include <algorithm>

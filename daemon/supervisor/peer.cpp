@@ -43,9 +43,9 @@ protocol::role role_of(const peer& who, const std::vector<config::role_rule>& ru
   if (who.uid == overflow_user) return role::none;
   role best = role::none;
   for (const auto& rule : rules) {
-    const bool matches =
-        rule.is_group ? rule.id == who.gid || std::ranges::find(who.groups, rule.id) != who.groups.end()
-                      : rule.id == who.uid;
+    const bool matches = rule.is_group
+                             ? rule.id == who.gid || std::ranges::find(who.groups, rule.id) != who.groups.end()
+                             : rule.id == who.uid;
     if (matches) best = std::max(best, rule.role);
   }
   return best;

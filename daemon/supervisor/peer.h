@@ -23,8 +23,8 @@ struct peer {
 /// What the kernel recorded about the peer of a connected unix socket when it connected.
 peer peer_of(int socket);
 
-/// Root and the daemon's own user are admin; others have the highest role of the rules that name them. The overflow user
-/// (65534), which stands for everybody from another user namespace, has none.
+/// Root and the daemon's own user are admin; others have the highest role of the rules that name them. The overflow
+/// user (65534), which stands for everybody from another user namespace, has none.
 protocol::role role_of(const peer& who, const std::vector<config::role_rule>& rules, uid_t daemon_user);
 
 /// "uid 1000, pid 4711", for the log.

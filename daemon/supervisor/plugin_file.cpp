@@ -32,13 +32,15 @@ std::string octal(mode_t mode) {
 void check_writers(const std::string& what, const std::string& path, const struct stat& info, uid_t owner) {
   const std::string shown = protocol::clean_text(path, 512);
   if (info.st_uid != 0 && info.st_uid != owner)
-    refuse(error_kind::plugin_rejected,
-           what + " " + shown + " belongs to user " + std::to_string(info.st_uid) + ", who is neither root nor the daemon",
-           "chown root " + shown);
+    refuse(
+        error_kind::plugin_rejected,
+        what + " " + shown + " belongs to user " + std::to_string(info.st_uid) + ", who is neither root nor the daemon",
+        "chown root " + shown);
   // A sticky folder like /tmp lets only the owner of a file replace it.
   const bool sticky_folder = S_ISDIR(info.st_mode) && (info.st_mode & S_ISVTX) != 0;
   if ((info.st_mode & S_IWOTH) != 0 && !sticky_folder)
-    refuse(error_kind::plugin_rejected, what + " " + shown + " can be written by everybody (mode " + octal(info.st_mode) + ")",
+    refuse(error_kind::plugin_rejected,
+           what + " " + shown + " can be written by everybody (mode " + octal(info.st_mode) + ")",
            "chmod o-w " + shown);
   if ((info.st_mode & S_IWGRP) != 0 && info.st_uid != owner && !sticky_folder)
     refuse(error_kind::plugin_rejected,

@@ -1,5 +1,5 @@
-// What the supervisor looks at before it lets a host load a plugin's file: who could have written it. The file itself is
-// never opened here; its content is the confined host's business.
+// What the supervisor looks at before it lets a host load a plugin's file: who could have written it. The file itself
+// is never opened here; its content is the confined host's business.
 #pragma once
 
 #include <sys/types.h>

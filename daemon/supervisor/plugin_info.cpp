@@ -25,8 +25,13 @@ std::string plugin_info::entry_names() const {
 nlohmann::json plugin_info::to_json() const {
   nlohmann::json list = nlohmann::json::array();
   for (const auto& entry : entries) list.push_back({{"name", entry.name}, {"description", entry.description}});
-  return {{"name", name}, {"path", path},     {"version", version}, {"description", description},
-          {"abi", abi},   {"entries", list}, {"thread_locals", thread_locals}};
+  return {{"name", name},
+          {"path", path},
+          {"version", version},
+          {"description", description},
+          {"abi", abi},
+          {"entries", list},
+          {"thread_locals", thread_locals}};
 }
 
 plugin_info refused_plugin(std::string name, std::string path, std::string kind, std::string message) {

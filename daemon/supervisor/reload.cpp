@@ -30,7 +30,11 @@ bool is_added(const config::part_changes& part, const std::string& name) {
 }  // namespace
 
 reload_operation::reload_operation(daemon& of, bool wait, answer answered, std::function<void(bool)> ended)
-    : daemon_(of), wait_(wait), answered_(std::move(answered)), ended_(std::move(ended)), settle_deadline_(of.with().events_loop) {}
+    : daemon_(of),
+      wait_(wait),
+      answered_(std::move(answered)),
+      ended_(std::move(ended)),
+      settle_deadline_(of.with().events_loop) {}
 
 reload_operation::~reload_operation() { *alive_ = false; }
 
@@ -114,9 +118,9 @@ void reload_operation::next_trial() {
   if (trials_.empty()) return check_entries();
   trial_plan plan = std::move(trials_.back());
   trials_.pop_back();
-  trial_ = std::make_unique<host_trial>(daemon_.with(), plan.sandbox, next_.sandboxes.at(plan.sandbox),
-                                        daemon::host_binary(next_), plan.plugins,
-                                        [this, plan](const host_trial::outcome& outcome) { trial_done(plan, outcome); });
+  trial_ = std::make_unique<host_trial>(
+      daemon_.with(), plan.sandbox, next_.sandboxes.at(plan.sandbox), daemon::host_binary(next_), plan.plugins,
+      [this, plan](const host_trial::outcome& outcome) { trial_done(plan, outcome); });
 }
 
 void reload_operation::trial_done(const trial_plan& plan, const host_trial::outcome& outcome) {
@@ -142,8 +146,8 @@ void reload_operation::check_entries() {
       if (const auto known = plugins.find(task.plugin); known != plugins.end()) info = &known->second;
     }
     if (info != nullptr && info->loaded && !info->has_entry(task.entry))
-      add_problem("/tasks/" + name + "/entry",
-                  "plugin " + task.plugin + " has no entry \"" + task.entry + "\"", "it has: " + info->entry_names());
+      add_problem("/tasks/" + name + "/entry", "plugin " + task.plugin + " has no entry \"" + task.entry + "\"",
+                  "it has: " + info->entry_names());
   }
   if (!problems_.empty()) return reject();
   open_doors();

@@ -3,7 +3,8 @@
 // It goes through these steps; a failure in one of the first four changes nothing and says why:
 //   1. read, parse and check the file
 //   2. see what differs from the configuration in force (and which plugin files are other files by now)
-//   3. try what is new in throw-away hosts: do the sandboxes' hosts start, do the plugins load, do the tasks' entries exist
+//   3. try what is new in throw-away hosts: do the sandboxes' hosts start, do the plugins load, do the tasks' entries
+//   exist
 //   4. open what listens anew (HTTP, control socket)
 //   5. commit: the generation grows; from here on the new configuration is in force, whatever happens
 //   6. carry out: stop tasks that went or changed, restart sandboxes that changed, start what is new
@@ -38,8 +39,8 @@ class reload_operation {
  public:
   using answer = std::function<void(const nlohmann::json*, const protocol::rpc_error*)>;
 
-  /// `answered` is told the outcome, when `wait` after step 6, else after step 5. `ended` is told when all is over; it may
-  /// destroy this object from the loop.
+  /// `answered` is told the outcome, when `wait` after step 6, else after step 5. `ended` is told when all is over; it
+  /// may destroy this object from the loop.
   reload_operation(daemon& of, bool wait, answer answered, std::function<void(bool good)> ended);
   ~reload_operation();
   reload_operation(const reload_operation&) = delete;

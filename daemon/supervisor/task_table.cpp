@@ -105,9 +105,13 @@ void task_table::start(managed_task& task) {
   task.remove_after_stop = false;
   switch (task.state) {
     case task_state::starting:
-    case task_state::running: return;
-    case task_state::stopping: task.start_after_stop = true; return;
-    default: break;
+    case task_state::running:
+      return;
+    case task_state::stopping:
+      task.start_after_stop = true;
+      return;
+    default:
+      break;
   }
   task.delays.reset();
   launch(task);
@@ -133,8 +137,8 @@ void task_table::launch(managed_task& task) {
     if (info.error_kind == "unavailable" || where == nullptr || !where->is_up()) return;  // sandbox_up() tries again
     if (!info.loaded) return refuse(*loaded_for, "plugin " + info.name + " is refused: " + info.error);
     if (!info.has_entry(loaded_for->spec.entry))
-      return refuse(*loaded_for, "plugin " + info.name + " has no entry \"" + loaded_for->spec.entry + "\"; it has: " +
-                                     info.entry_names());
+      return refuse(*loaded_for, "plugin " + info.name + " has no entry \"" + loaded_for->spec.entry +
+                                     "\"; it has: " + info.entry_names());
     send_start(*loaded_for, *where);
   });
 }
@@ -335,8 +339,7 @@ void task_table::task_told(managed_sandbox& sandbox, const task_event& event) {
   const bool failed = event.state == "failed" || (event.state == "cancelled" && !stopping);
   const std::string error =
       event.state == "cancelled" && !stopping ? "the host cancelled it without being asked" : event.error;
-  run_ended(*task, event.state, error,
-            failed ? "error" : event.state == "cancelled" ? "cancelled" : "ok");
+  run_ended(*task, event.state, error, failed ? "error" : event.state == "cancelled" ? "cancelled" : "ok");
   if (stopping) return stopped(*task);
   apply_policy(*task, failed, error);
 }
@@ -352,8 +355,8 @@ void task_table::apply_policy(managed_task& task, bool failed, const std::string
   const std::string what = failed ? "task " + task.name + " failed: " + why : "task " + task.name + " completed";
   with_.events.add(failed ? log_level::error : log_level::info, failed ? "task_failed" : "task_completed",
                    task.spec.sandbox, task.name, what);
-  const bool again = policy == config::restart_policy::always ||
-                     (policy == config::restart_policy::on_failure && failed);
+  const bool again =
+      policy == config::restart_policy::always || (policy == config::restart_policy::on_failure && failed);
   if (!again) {
     task.wanted = false;
     task.enter(failed ? task_state::failed : task_state::completed, failed ? why : "completed");
@@ -395,7 +398,8 @@ std::string task_table::free_name(const std::string& plugin, const std::string& 
 void task_table::forget_finished() {
   std::vector<managed_task*> finished;
   for (const auto& [name, task] : tasks_)
-    if (!task->configured && is_final(task->state) && task->final_waiters.empty() && task->stop_waiters.empty()) finished.push_back(task.get());
+    if (!task->configured && is_final(task->state) && task->final_waiters.empty() && task->stop_waiters.empty())
+      finished.push_back(task.get());
   if (finished.size() <= finished_kept) return;
   const auto age = [](const managed_task* task) {
     return task->history.empty() ? std::chrono::system_clock::time_point{} : task->history.back().at;

@@ -3,8 +3,8 @@
 // switch_context() is inline assembly that declares every register as overwritten, so the compiler saves just what is
 // live at the place of the switch (usually two or three values) instead of all callee-saved registers. It leaves the
 // old flow by storing its stack pointer and the address behind the switch, and enters the new one by an indirect jump,
-// which the branch predictor handles better than a `ret` with a foreign return address. A bare switch takes a fifth of the
-// time of Boost.Context's (1.5 against 7.7 ns one way, on the machine of docs/performance.md).
+// which the branch predictor handles better than a `ret` with a foreign return address. A bare switch takes a fifth of
+// the time of Boost.Context's (1.5 against 7.7 ns one way, on the machine of docs/performance.md).
 //
 // Not saved: MXCSR, the x87 control word and FPCR. The psABI calls them callee-saved, but a green thread that changes
 // its rounding mode must set it back before it parks; saving them would cost as much as the whole switch.
@@ -54,9 +54,9 @@ inline __attribute__((always_inline)) void raw_switch(context* from, const conte
       "popq %%rbp\n\t"
       : [from] "+D"(from), [to] "+S"(to)
       :
-      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc", "xmm0", "xmm1",
-        "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",
-        "xmm15");
+      : "rax", "rbx", "rcx", "rdx", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "memory", "cc", "xmm0",
+        "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13",
+        "xmm14", "xmm15");
 }
 
 #elif defined(__aarch64__)
@@ -78,9 +78,9 @@ inline __attribute__((always_inline)) void raw_switch(context* from, const conte
       : "+r"(from_register), "+r"(to_register)
       :
       : "x2", "x3", "x4", "x5", "x6", "x7", "x8", "x9", "x10", "x11", "x12", "x13", "x14", "x15", "x16", "x17", "x18",
-        "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "memory", "cc", "v0", "v1", "v2", "v3", "v4",
-        "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20", "v21",
-        "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
+        "x19", "x20", "x21", "x22", "x23", "x24", "x25", "x26", "x27", "x28", "memory", "cc", "v0", "v1", "v2", "v3",
+        "v4", "v5", "v6", "v7", "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "v16", "v17", "v18", "v19", "v20",
+        "v21", "v22", "v23", "v24", "v25", "v26", "v27", "v28", "v29", "v30", "v31");
 }
 
 #endif

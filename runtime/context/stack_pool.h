@@ -2,7 +2,8 @@
 //
 // Slots of one size (a class, a power of two from 64 KiB to 64 MiB) are cut from reservations of 256 MiB, so a million
 // stacks are a few hundred mappings. A slot is, from low to high: guard, stack, and at its top whatever the scheduler
-// keeps there (the G). Pages are committed by first touch. Huge pages are forbidden: one touched page would commit 2 MiB.
+// keeps there (the G). Pages are committed by first touch. Huge pages are forbidden: one touched page would commit 2
+// MiB.
 //
 // Guards are markers in the page tables where the kernel has MADV_GUARD_INSTALL (6.13): they cost no mapping. Elsewhere
 // they are PROT_NONE pages, which cost two mappings a stack, so the number of stacks is capped below vm.max_map_count
@@ -27,11 +28,11 @@ namespace rt::detail {
 
 /// A piece of memory for one stack.
 struct stack_slot {
-  char* base = nullptr;        // of the slot: the guard begins here
-  std::size_t size = 0;        // of the slot, guard included
+  char* base = nullptr;  // of the slot: the guard begins here
+  std::size_t size = 0;  // of the slot, guard included
   std::size_t guard_size = 0;
   std::uint32_t size_class = 0;
-  std::uint32_t index = 0;     // within its reservation; varies the place of the descriptor
+  std::uint32_t index = 0;  // within its reservation; varies the place of the descriptor
 };
 
 /// Where an address lies.
@@ -45,10 +46,10 @@ struct stack_address {
 
 /// Totals for the statistics.
 struct stack_totals {
-  std::uint64_t carved = 0;          // slots with a guard
-  std::uint64_t cached = 0;          // of these, in the pool's own cache
+  std::uint64_t carved = 0;  // slots with a guard
+  std::uint64_t cached = 0;  // of these, in the pool's own cache
   std::uint64_t reserved_bytes = 0;
-  std::uint64_t limit = 0;           // most slots that may be carved, 0: no limit
+  std::uint64_t limit = 0;  // most slots that may be carved, 0: no limit
   std::uint64_t failures = 0;
   std::uint64_t carved_bytes = 0;
   std::uint64_t cached_bytes = 0;
@@ -110,7 +111,7 @@ class stack_pool {
   struct class_state {
     os::spin_lock lock{os::lock_rank::stacks};
     std::vector<stack_slot> cached;
-    std::size_t clean = 0;  // cached[0, clean) have no resident pages
+    std::size_t clean = 0;               // cached[0, clean) have no resident pages
     std::uint32_t current = UINT32_MAX;  // the reservation that new slots come from
   };
 

@@ -1,8 +1,9 @@
 // Looking at all green threads: rt::all_green_threads and the dumps as text.
 //
-// Descriptors are found by walking over the slots of the stack pool, so nothing is registered at a spawn. A parked green
-// thread's frames are followed by the saved frame pointer while it may be running again: every address is checked against
-// the bounds of its stack, which is always mapped, and the walk is thrown away if the green thread was resumed meanwhile.
+// Descriptors are found by walking over the slots of the stack pool, so nothing is registered at a spawn. A parked
+// green thread's frames are followed by the saved frame pointer while it may be running again: every address is checked
+// against the bounds of its stack, which is always mapped, and the walk is thrown away if the green thread was resumed
+// meanwhile.
 #include <cxxabi.h>
 #include <dlfcn.h>
 
@@ -26,8 +27,9 @@ constexpr std::size_t most_frames = 64;
 
 // Reads words that their owner may be writing; what is torn is thrown away by the caller.
 __attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_frames(const std::uintptr_t* frame,
-                                                                                   std::uintptr_t low, std::uintptr_t high,
-                                                                                   void** frames, std::size_t most) {
+                                                                                    std::uintptr_t low,
+                                                                                    std::uintptr_t high, void** frames,
+                                                                                    std::size_t most) {
   std::size_t count = 0;
   while (count < most) {
     auto place = reinterpret_cast<std::uintptr_t>(frame);
@@ -43,7 +45,7 @@ __attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_fra
 }
 
 __attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_parked(const detail::green_thread& one,
-                                                                                   void** frames, std::size_t most) {
+                                                                                    void** frames, std::size_t most) {
   auto low = reinterpret_cast<std::uintptr_t>(one.stack_low());
   auto high = reinterpret_cast<std::uintptr_t>(one.stack_high());
   auto top = reinterpret_cast<std::uintptr_t>(one.flow.stack_pointer);
@@ -56,11 +58,16 @@ __attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_par
 
 const char* state_text(detail::phase where, detail::wait_reason reason) {
   switch (where) {
-    case detail::phase::unused: return "dead";
-    case detail::phase::runnable: return "runnable";
-    case detail::phase::running: return "running";
-    case detail::phase::blocking: return "syscall";
-    case detail::phase::waiting: return detail::to_text(reason);
+    case detail::phase::unused:
+      return "dead";
+    case detail::phase::runnable:
+      return "runnable";
+    case detail::phase::running:
+      return "running";
+    case detail::phase::blocking:
+      return "syscall";
+    case detail::phase::waiting:
+      return detail::to_text(reason);
   }
   return "";
 }
@@ -93,7 +100,8 @@ std::string symbol_text(void* address, bool is_return_address) {
 
 std::string header(const green_thread_info& one) {
   std::string text = "goroutine " + std::to_string(one.id) + " [" + one.state;
-  if (one.waiting_seconds >= 60) text += ", " + std::to_string(static_cast<long>(one.waiting_seconds / 60)) + " minutes";
+  if (one.waiting_seconds >= 60)
+    text += ", " + std::to_string(static_cast<long>(one.waiting_seconds / 60)) + " minutes";
   text += "]";
   if (!one.task.empty() || !one.name.empty()) {
     text += " {";

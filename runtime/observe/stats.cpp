@@ -28,7 +28,8 @@ void add_stacks(runtime_stats& stats, std::uint64_t live) {
   std::uint64_t in_use_or_with_ps = totals.carved_bytes - totals.cached_bytes;
   std::uint64_t count_with_ps = stats.stacks_cached - totals.cached;
   detail::scheduler* the = detail::the_scheduler();
-  std::uint64_t one = the == nullptr ? 0 : detail::stack_pool::slot_size(detail::stack_pool::class_of(the->default_stack_size()));
+  std::uint64_t one =
+      the == nullptr ? 0 : detail::stack_pool::slot_size(detail::stack_pool::class_of(the->default_stack_size()));
   std::uint64_t with_ps = count_with_ps * one;
   stats.stack_in_use_bytes = in_use_or_with_ps > with_ps ? in_use_or_with_ps - with_ps : 0;
 }

@@ -43,7 +43,8 @@ void release(void* address, std::size_t size) noexcept { munmap(address, size); 
 
 namespace {
 
-// Some emulators accept every advice and do nothing: ask the kernel to read the page, which answers EFAULT if it is guarded.
+// Some emulators accept every advice and do nothing: ask the kernel to read the page, which answers EFAULT if it is
+// guarded.
 bool touching_fails(void* page) noexcept {
   int ends[2];
   if (pipe2(ends, O_CLOEXEC) != 0) return false;

@@ -59,7 +59,8 @@ void spin_lock::check_rank() noexcept {
   held_locks& mine = held();
   if (mine.count == 0) return;
   lock_rank top = mine.rank[mine.count - 1];
-  bool nested_kind = top == rank_ && (rank_ == lock_rank::channel || rank_ == lock_rank::domain || rank_ == lock_rank::timers);
+  bool nested_kind =
+      top == rank_ && (rank_ == lock_rank::channel || rank_ == lock_rank::domain || rank_ == lock_rank::timers);
   if (top != lock_rank::none && top >= rank_ && !nested_kind) {
     fatal("a lock of rank %d was taken while one of rank %d was held", static_cast<int>(rank_), static_cast<int>(top));
   }

@@ -4,7 +4,8 @@
 // which makes an uncontended pair cost one atomic instruction instead of two. A waiter whose holder was put off its CPU
 // gives up its own time slice, and sleeps in the end, so that the holder runs even under a real-time policy.
 //
-// Locks have ranks. A thread that holds a lock may only take one of a higher rank; builds with RT_DEBUG_CHECKS check it.
+// Locks have ranks. A thread that holds a lock may only take one of a higher rank; builds with RT_DEBUG_CHECKS check
+// it.
 #pragma once
 
 #include <atomic>
@@ -51,7 +52,8 @@ enum class lock_rank : std::uint8_t {
 /// The bare word of a lock, for places that cannot hold a spin_lock (public classes show only the word). No ranks.
 void lock_word_slow(std::atomic<std::uint32_t>& word) noexcept;
 inline void lock_word(std::atomic<std::uint32_t>& word) noexcept {
-  if (word.exchange(1, std::memory_order_acquire) != 0) [[unlikely]] lock_word_slow(word);
+  if (word.exchange(1, std::memory_order_acquire) != 0) [[unlikely]]
+    lock_word_slow(word);
 }
 inline void unlock_word(std::atomic<std::uint32_t>& word) noexcept {
   word.store(0, std::memory_order_release);  // pairs with the exchange in lock_word

@@ -8,13 +8,14 @@
 
 namespace rt::os {
 
-/// Starts a thread with a stack of 256 KiB and all asynchronous signals blocked (the program's own threads handle those).
-/// False when the system refuses.
+/// Starts a thread with a stack of 256 KiB and all asynchronous signals blocked (the program's own threads handle
+/// those). False when the system refuses.
 bool start_thread(pthread_t& thread, void* (*main)(void*), void* argument) noexcept;
 /// Waits for its end, at most `timeout` ns.
 bool join_thread(pthread_t thread, std::int64_t timeout) noexcept;
 
-/// For the calling thread: its name in /proc and a timer slack of 1 ns, so that short sleeps are not lengthened by 50 us.
+/// For the calling thread: its name in /proc and a timer slack of 1 ns, so that short sleeps are not lengthened by 50
+/// us.
 void prepare_worker_thread(const char* name) noexcept;
 
 struct thread_stack {

@@ -1,7 +1,7 @@
 // Where the current kernel thread keeps its M (see sched/worker.h).
 //
-// A C++ thread_local is not fit for this: the compiler may compute its address once in a function and use it again after
-// the green thread has moved to another kernel thread (LLVM #98479, GCC PR 26461). The slot is therefore read and
+// A C++ thread_local is not fit for this: the compiler may compute its address once in a function and use it again
+// after the green thread has moved to another kernel thread (LLVM #98479, GCC PR 26461). The slot is therefore read and
 // written by volatile assembly through the thread pointer: one load of the offset (which the linker turns into a
 // constant in an executable) and one access; the compiler cannot keep the result across a switch, because the switch
 // is volatile as well and clobbers memory.

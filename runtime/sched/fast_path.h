@@ -18,12 +18,15 @@ inline void scheduler::observe_start(processor& p, green_thread& next) noexcept 
   bump(next.thread_switch, std::uint32_t{1});
   next.where.store(phase::running, std::memory_order_relaxed);
   group* owner = next.member_of.load(std::memory_order_relaxed);
-  if (owner != p.accounted_group) [[unlikely]] account(p, owner);
-  if (next.ready_cycles != 0) [[unlikely]] observe_wait(p, next);
+  if (owner != p.accounted_group) [[unlikely]]
+    account(p, owner);
+  if (next.ready_cycles != 0) [[unlikely]]
+    observe_wait(p, next);
 }
 
 inline void scheduler::push_local(processor& p, green_thread& one) noexcept {
-  if (!p.ring.push(&one)) [[unlikely]] push_overflowing(p, one);
+  if (!p.ring.push(&one)) [[unlikely]]
+    push_overflowing(p, one);
 }
 
 inline void scheduler::make_ready(worker* self, green_thread& one) noexcept {
@@ -52,8 +55,10 @@ inline void scheduler::make_ready(worker* self, green_thread& one) noexcept {
 inline green_thread* scheduler::pick_local(processor& p) noexcept {
   std::uint32_t tick = p.tick.load(std::memory_order_relaxed) + 1;
   p.tick.store(tick, std::memory_order_relaxed);
-  if (p.attention.load(std::memory_order_relaxed) != 0) [[unlikely]] return nullptr;
-  if ((tick & p.check_mask) == 0 && os::cycles() >= p.next_check) [[unlikely]] return nullptr;
+  if (p.attention.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    return nullptr;
+  if ((tick & p.check_mask) == 0 && os::cycles() >= p.next_check) [[unlikely]]
+    return nullptr;
   return pick_queued(p);
 }
 

@@ -1,8 +1,8 @@
 // G: a green thread's descriptor. It lives at the top of its own stack, so that a parked green thread touches one page.
 //
-// No constructor ever runs for one. The initial value of every member is zero, and so are the pages of a fresh slot (and
-// of one whose memory was given back), while walkers may look at any slot at any moment: what they read, `where` and
-// `member_of` first, are atomics that are only ever stored to.
+// No constructor ever runs for one. The initial value of every member is zero, and so are the pages of a fresh slot
+// (and of one whose memory was given back), while walkers may look at any slot at any moment: what they read, `where`
+// and `member_of` first, are atomics that are only ever stored to.
 #pragma once
 
 #include <atomic>
@@ -53,10 +53,10 @@ struct green_thread {
   std::atomic<std::uint32_t> park{park_word::active};
   std::atomic<phase> where{phase::unused};
   std::atomic<wait_reason> waits_for{wait_reason::none};
-  std::uint8_t shield = 0;      // cancellation_shields alive
-  bool in_domain_list = false;  // linked in its scope's list
+  std::uint8_t shield = 0;                      // cancellation_shields alive
+  bool in_domain_list = false;                  // linked in its scope's list
   std::atomic<std::uint32_t> thread_switch{0};  // how often it was resumed; tells a dump that a walk was disturbed
-  green_thread* link = nullptr;     // next in a queue or a free list
+  green_thread* link = nullptr;                 // next in a queue or a free list
   void (*entry)(void*) = nullptr;
   void* closure = nullptr;
   std::atomic<group*> member_of{nullptr};

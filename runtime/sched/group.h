@@ -47,12 +47,12 @@ struct group {
   };
 
   const std::string name;
-  void* const owner;  // the task layer's object, for rt::this_task
+  void* const owner;             // the task layer's object, for rt::this_task
   const std::size_t stack_size;  // 0: the runtime's default
   const exception_hook on_exception;
   cancel_domain domain;
-  std::unique_ptr<shard[]> shards;   // most_procs of them; pages are committed by touch
-  shard outside;                     // written by threads without a P, with atomic additions
+  std::unique_ptr<shard[]> shards;  // most_procs of them; pages are committed by touch
+  shard outside;                    // written by threads without a P, with atomic additions
 };
 
 /// The group of the calling green thread; null outside green threads.

@@ -22,7 +22,8 @@ struct exception_globals {
 
 inline void save_exceptions(worker& self, green_thread& from) noexcept {
   auto* globals = static_cast<exception_globals*>(self.exception_globals);
-  if (globals->caught == nullptr && globals->uncaught == 0) [[likely]] return;
+  if (globals->caught == nullptr && globals->uncaught == 0) [[likely]]
+    return;
   from.caught_exceptions = globals->caught;
   from.uncaught_exceptions = globals->uncaught;
   globals->caught = nullptr;
@@ -30,7 +31,8 @@ inline void save_exceptions(worker& self, green_thread& from) noexcept {
 }
 
 inline void restore_exceptions(worker& self, green_thread& to) noexcept {
-  if (to.caught_exceptions == nullptr && to.uncaught_exceptions == 0) [[likely]] return;
+  if (to.caught_exceptions == nullptr && to.uncaught_exceptions == 0) [[likely]]
+    return;
   auto* globals = static_cast<exception_globals*>(self.exception_globals);
   globals->caught = to.caught_exceptions;
   globals->uncaught = to.uncaught_exceptions;
@@ -38,8 +40,8 @@ inline void restore_exceptions(worker& self, green_thread& to) noexcept {
   to.uncaught_exceptions = 0;
 }
 
-// Leaves the running green thread `from`; whatever runs next does `after` for it. Returns when it is resumed, perhaps on
-// another M.
+// Leaves the running green thread `from`; whatever runs next does `after` for it. Returns when it is resumed, perhaps
+// on another M.
 __attribute__((noinline)) void switch_away(worker& self, green_thread& from, after_switch after) noexcept {
   scheduler* the = the_scheduler();
   green_thread* next = the->pick_local(*self.p);
@@ -213,7 +215,8 @@ void checkpoint() {
   detail::worker* self = detail::current_worker();
   if (self == nullptr || self->current == nullptr || self->p == nullptr) return;
   detail::throw_if_cancellation_pending(*self->current);
-  if (self->p->attention.load(std::memory_order_relaxed) != 0) [[unlikely]] detail::yield_processor();
+  if (self->p->attention.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    detail::yield_processor();
 }
 
 bool is_cancelled() noexcept {

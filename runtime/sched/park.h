@@ -13,12 +13,12 @@
 // meanwhile, because only the transition PARKED -> ACTIVE entitles to that, and it happens once.
 //
 // The race by name: *unpark of a dead one*. A timer or a canceller may hold the pointer of a green thread that has
-// ended, and whose slot serves another one. Slots are never unmapped, so the word is always there; the other green thread
-// wakes for nothing and goes on waiting.
+// ended, and whose slot serves another one. Slots are never unmapped, so the word is always there; the other green
+// thread wakes for nothing and goes on waiting.
 //
-// Rejected: a callback that runs after the switch and releases the lock of the wait (Go's gopark). It saves the exchange
-// for waits with one waker, but cancellation and deadlines reach every wait here, and each would need the lock of
-// whatever is waited for.
+// Rejected: a callback that runs after the switch and releases the lock of the wait (Go's gopark). It saves the
+// exchange for waits with one waker, but cancellation and deadlines reach every wait here, and each would need the lock
+// of whatever is waited for.
 #pragma once
 
 #include <cstdint>
@@ -64,7 +64,8 @@ inline bool cancellation_pending(const green_thread& self) noexcept {
 [[noreturn]] void throw_cancelled();
 /// Throws rt::cancelled if so.
 inline void throw_if_cancellation_pending(const green_thread& self) {
-  if (cancellation_pending(self)) [[unlikely]] throw_cancelled();
+  if (cancellation_pending(self)) [[unlikely]]
+    throw_cancelled();
 }
 
 /// Moves the calling green thread to the end of its P's queue and runs others.

@@ -19,8 +19,9 @@ struct ready_list {
 class poller {
  public:
   virtual ~poller() = default;
-  /// Waits for I/O up to `timeout` ns (negative: without end; 0: just looks), and adds the green threads that it claimed
-  /// (by claim_parked, park.h) to `ready`. Several threads may be in it with timeout 0; one at a time with another.
+  /// Waits for I/O up to `timeout` ns (negative: without end; 0: just looks), and adds the green threads that it
+  /// claimed (by claim_parked, park.h) to `ready`. Several threads may be in it with timeout 0; one at a time with
+  /// another.
   virtual void wait(std::int64_t timeout, ready_list& ready) noexcept = 0;
   /// Ends a wait() that blocks, now or the next one. Any thread may call it.
   virtual void wake() noexcept = 0;

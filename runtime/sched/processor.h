@@ -37,8 +37,8 @@ struct alignas(64) processor {
   std::atomic<std::uint32_t> tick{0};  // one a scheduling decision; sysmon sees by it whether anything moves
   bool alone = false;                  // the only P: no thieves (run_queue.h)
   std::uint8_t runnext_streak = 0;
-  std::uint32_t check_mask = 15;       // how often (tick & mask == 0) the cycle counter is looked at
-  std::uint64_t next_check = 0;        // cycles: when to look at timers, poller and global queue in any case
+  std::uint32_t check_mask = 15;  // how often (tick & mask == 0) the cycle counter is looked at
+  std::uint64_t next_check = 0;   // cycles: when to look at timers, poller and global queue in any case
   std::uint64_t last_check = 0;
   std::uint32_t last_check_tick = 0;
   std::atomic<green_thread*> runnext{nullptr};  // goes before the ring; the owner fills it, thieves may take it
@@ -55,9 +55,9 @@ struct alignas(64) processor {
   timer_heap timers;
 
   int id = 0;
-  processor* idle_link = nullptr;     // guarded by the scheduler's lock
+  processor* idle_link = nullptr;  // guarded by the scheduler's lock
   std::atomic<bool> idle{false};
-  bool stopped = false;               // by stop-the-world; guarded by the scheduler's lock
+  bool stopped = false;  // by stop-the-world; guarded by the scheduler's lock
   // sysmon's notes
   std::uint32_t seen_tick = 0;
   std::int64_t seen_tick_at = 0;
@@ -83,8 +83,8 @@ struct worker {
   green_thread* previous = nullptr;
   after_switch after = after_switch::nothing;
   bool spinning = false;
-  bool has_poll_turn = false;  // this M is the one that blocks in the poller
-  int blocking_depth = 0;      // nested rt::blocking
+  bool has_poll_turn = false;         // this M is the one that blocks in the poller
+  int blocking_depth = 0;             // nested rt::blocking
   void* exception_globals = nullptr;  // this thread's __cxa_eh_globals
   context base;                       // the scheduler's loop on the thread's own stack
   std::uint64_t random = 0;           // xorshift state

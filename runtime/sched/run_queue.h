@@ -5,8 +5,8 @@
 //               2. `head_` moves only by a successful compare-exchange, by the owner or a thief (or by a plain store of
 //                  the owner while it is alone: see `alone`).
 //               3. a slot's value is read before the compare-exchange that claims it; a failed claim drops the value.
-// `alone` says that the runtime has one P, so that no thief exists; it changes only while the world is stopped. It turns
-// the owner's claim into a plain store, which halves the cost of a switch.
+// `alone` says that the runtime has one P, so that no thief exists; it changes only while the world is stopped. It
+// turns the owner's claim into a plain store, which halves the cost of a switch.
 #pragma once
 
 #include <array>
@@ -51,7 +51,8 @@ class basic_run_queue {
     }
   }
 
-  /// Owner only. Takes the older half out (to move it to the global queue), if the ring is still full. Returns how many.
+  /// Owner only. Takes the older half out (to move it to the global queue), if the ring is still full. Returns how
+  /// many.
   std::uint32_t take_half(std::array<Element*, Capacity / 2>& out) noexcept {
     std::uint32_t head = head_.load(std::memory_order_acquire);  // pairs with the thief's claim
     std::uint32_t tail = tail_.load(std::memory_order_relaxed);
@@ -80,7 +81,8 @@ class basic_run_queue {
         Element* element = slots_[(head + i) % Capacity].load(std::memory_order_relaxed);
         into.slots_[(into_tail + i) % Capacity].store(element, std::memory_order_relaxed);
       }
-      if (!head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      if (!head_.compare_exchange_weak(head, head + count, std::memory_order_acq_rel, std::memory_order_acquire))
+        continue;
       Element* last = into.slots_[(into_tail + count - 1) % Capacity].load(std::memory_order_relaxed);
       if (count > 1) into.tail_.store(into_tail + count - 1, std::memory_order_release);  // pairs with steal's load
       return last;

@@ -20,8 +20,11 @@ constexpr std::uint32_t global_period = 61;
 constexpr std::int64_t check_interval = 20'000;
 // At least how often the poller is looked at while all Ps are busy, in nanoseconds (the call costs about 0.5 us).
 constexpr std::int64_t poll_interval = 100'000;
-// Slices longer than this, in nanoseconds, make the cycle counter (13 ns) worth a look at each decision.
-constexpr std::int64_t long_slice = 1'000;
+// How often a P looks at the cycle counter, which costs half a short slice (13 ns): at each decision when slices are
+// longer than long_slice, at every 64th when they are shorter than short_slice, so that check_interval is overrun by
+// little; in nanoseconds.
+constexpr double long_slice = 1'000;
+constexpr double short_slice = 150;
 
 }  // namespace
 
@@ -185,7 +188,7 @@ green_thread* scheduler::check_due(worker& self, std::int64_t now) noexcept {
   std::uint32_t decisions = tick - p.last_check_tick;
   if (decisions != 0) {
     double slice = static_cast<double>(cycles - p.last_check) / rate / decisions;
-    p.check_mask = slice > static_cast<double>(long_slice) ? 0 : 15;
+    p.check_mask = slice > long_slice ? 0 : slice < short_slice ? 63 : 15;
   }
   p.last_check = cycles;
   p.last_check_tick = tick;

@@ -1,8 +1,8 @@
 // The scheduler: Ms run Gs that they find through Ps.
 //
 // Finding work (find_runnable), after Go's order (runtime/proc.go):
-//   1 a request to stop the world; 2 due timers of the own P; 3 every 61st decision the global queue; 4 runnext, the own
-//   ring; 5 the global queue; 6 the network poller, without waiting; 7 stealing: four passes over all Ps in random
+//   1 a request to stop the world; 2 due timers of the own P; 3 every 61st decision the global queue; 4 runnext, the
+//   own ring; 5 the global queue; 6 the network poller, without waiting; 7 stealing: four passes over all Ps in random
 //   order, timers and runnext on the last; 8 give the P up and look at everything again; 9 one M waits in the poller
 //   until the next timer, the others sleep.
 //
@@ -14,7 +14,8 @@
 // Invariants
 //   1 A P is owned by one M, is in the idle list, or is stopped.
 //   2 A green thread is on a CPU, in exactly one queue, parked, or in rt::blocking.
-//   3 If work is queued and a P is idle, some M is spinning or about to wake: whoever queues work looks at the number of
+//   3 If work is queued and a P is idle, some M is spinning or about to wake: whoever queues work looks at the number
+//   of
 //     spinning Ms *after* publishing it, and the last M to stop spinning looks at all queues *after* saying so. Both
 //     sides have a full fence between the two (the exchange of runnext; the subtraction of spinning_).
 //   4 At most half of the busy Ps look for work at the same time.
@@ -48,8 +49,8 @@ class scheduler {
 
   /// Starts the first M and sysmon. @throws std::system_error
   void start();
-  /// Ends all threads. False when some M did not come back before `deadline` (steady clock, ns); the scheduler must then
-  /// not be destroyed.
+  /// Ends all threads. False when some M did not come back before `deadline` (steady clock, ns); the scheduler must
+  /// then not be destroyed.
   bool shut_down(std::int64_t deadline) noexcept;
 
   // --- called by green threads and Ms -------------------------------------------------------------------------------
@@ -75,19 +76,23 @@ class scheduler {
   static void account(processor& p, group* next) noexcept;
   /// Wakes an M for queued work if a P is idle and nobody is looking (invariant 3).
   void wake_for_work() noexcept {
-    if (idle_procs_.load(std::memory_order_seq_cst) != 0) [[unlikely]] wake_for_work_slow();
+    if (idle_procs_.load(std::memory_order_seq_cst) != 0) [[unlikely]]
+      wake_for_work_slow();
   }
 
-  // --- spawning (spawn.cpp) -------------------------------------------------------------------------------------------
+  // --- spawning (spawn.cpp)
+  // -------------------------------------------------------------------------------------------
   green_thread* new_green_thread(worker* self, std::size_t stack_size, const char** reason) noexcept;
   void recycle(worker* self, green_thread& one) noexcept;
   std::uint64_t take_ids(std::uint64_t count) noexcept { return next_id_.fetch_add(count, std::memory_order_relaxed); }
 
-  // --- rt::blocking (blocking.cpp) ------------------------------------------------------------------------------------
+  // --- rt::blocking (blocking.cpp)
+  // ------------------------------------------------------------------------------------
   void enter_blocking(worker& self) noexcept;
   void exit_blocking() noexcept;
 
-  // --- stopping the world (stop_the_world.cpp) ------------------------------------------------------------------------
+  // --- stopping the world (stop_the_world.cpp)
+  // ------------------------------------------------------------------------
   /// Stops all Ps but the caller's. The caller is a green thread or an outside thread. One stop at a time.
   void stop_the_world() noexcept;
   void start_the_world() noexcept;
@@ -95,7 +100,8 @@ class scheduler {
   void set_procs(int count) noexcept;
   system_monitor& monitor() noexcept { return *monitor_; }
 
-  // --- looking --------------------------------------------------------------------------------------------------------
+  // --- looking
+  // --------------------------------------------------------------------------------------------------------
   int proc_count() const noexcept { return proc_count_.load(std::memory_order_acquire); }
   processor& proc(int index) noexcept { return *procs_[index]; }
   std::size_t default_stack_size() const noexcept { return default_stack_size_; }
@@ -172,12 +178,12 @@ class scheduler {
   alignas(64) std::atomic<int> idle_procs_{0};
   alignas(64) std::atomic<int> spinning_{0};
   std::atomic<bool> stop_requested_{false};
-  std::atomic<std::uint32_t> stop_done_{0};  // futex
+  std::atomic<std::uint32_t> stop_done_{0};   // futex
   std::atomic<std::uint32_t> world_busy_{0};  // futex: 1 while a stop is under way
   processor* stopper_proc_ = nullptr;         // the P of the green thread that stopped the world
   std::atomic<bool> shutting_down_{false};
-  std::atomic<bool> poll_turn_{false};         // an M is in the poller with a timeout, or about to
-  std::atomic<std::int64_t> poll_until_{0};    // until when; 0 while it is being computed
+  std::atomic<bool> poll_turn_{false};       // an M is in the poller with a timeout, or about to
+  std::atomic<std::int64_t> poll_until_{0};  // until when; 0 while it is being computed
   std::atomic<std::int64_t> last_poll_{0};
 
   std::atomic<std::uint64_t> next_id_{1};

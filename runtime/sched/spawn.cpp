@@ -59,7 +59,8 @@ void scheduler::recycle(worker* self, green_thread& one) noexcept {
   group* owner = one.member_of.load(std::memory_order_relaxed);
   processor* p = self == nullptr ? nullptr : self->p;
   if (p == nullptr) {
-    stacks().give({one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
+    stacks().give(
+        {one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
     return;
   }
   bump(p->ended);
@@ -72,7 +73,8 @@ void scheduler::recycle(worker* self, green_thread& one) noexcept {
     ++p->free_count;
     return;
   }
-  stacks().give({one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
+  stacks().give(
+      {one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
 }
 
 spawn_slot spawn_prepare(std::size_t closure_size, std::size_t closure_align, void (*entry)(void*),
@@ -106,7 +108,8 @@ spawn_slot spawn_prepare(std::size_t closure_size, std::size_t closure_align, vo
 
 void spawn_abandon(void* green_thread_pointer) noexcept {
   auto& one = *static_cast<green_thread*>(green_thread_pointer);
-  stacks().give({one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
+  stacks().give(
+      {one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
 }
 
 void spawn_start(void* green_thread_pointer, cancel_domain* domain) noexcept {

@@ -1,7 +1,7 @@
 // Stopping all Ps, and changing their number.
 //
-// The stopper takes the idle Ps itself and asks the others by their attention word; an M that sees the request gives its
-// P up (stop_here) and sleeps. A green thread that makes no runtime call delays the stop until its next one.
+// The stopper takes the idle Ps itself and asks the others by their attention word; an M that sees the request gives
+// its P up (stop_here) and sleeps. A green thread that makes no runtime call delays the stop until its next one.
 #include <sched.h>
 
 #include "runtime/os/clock.h"

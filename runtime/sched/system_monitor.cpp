@@ -26,7 +26,8 @@ constexpr std::int64_t cpus_every = 1'000'000'000;
 
 void system_monitor::start() {
   if (!os::start_thread(thread_, &thread_main, this)) {
-    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again), "the system monitor's thread");
+    throw std::system_error(std::make_error_code(std::errc::resource_unavailable_try_again),
+                            "the system monitor's thread");
   }
   started_ = true;
 }

@@ -1,9 +1,9 @@
 // The system monitor (Go's sysmon): a thread without a P that watches those who have one.
 //
-// While something runs it looks every 20 us to 10 ms (growing while it finds nothing to do): a green thread that has used
-// up its slice of 10 ms is asked to make way; a P whose timers are overdue gets help from an idle one or a request to
-// look; a poller that nobody has looked at for 10 ms is looked at. Once a second it reads how many CPUs the process may
-// use, when the number of Ps follows that. When all Ps are idle it sleeps without end, so an idle runtime causes no
+// While something runs it looks every 20 us to 10 ms (growing while it finds nothing to do): a green thread that has
+// used up its slice of 10 ms is asked to make way; a P whose timers are overdue gets help from an idle one or a request
+// to look; a poller that nobody has looked at for 10 ms is looked at. Once a second it reads how many CPUs the process
+// may use, when the number of Ps follows that. When all Ps are idle it sleeps without end, so an idle runtime causes no
 // wake-ups; the first M that takes a P wakes it.
 #pragma once
 
@@ -28,7 +28,8 @@ class system_monitor {
   void stop() noexcept;
   /// Called by an M that has taken a P. One load when the monitor is awake.
   void nudge() noexcept {
-    if (asleep_.load(std::memory_order_seq_cst) != 0) [[unlikely]] wake();
+    if (asleep_.load(std::memory_order_seq_cst) != 0) [[unlikely]]
+      wake();
   }
   /// The number of Ps was set by hand: it no longer follows the CPUs.
   void stop_following_cpus() noexcept { follow_cpus_.store(false, std::memory_order_relaxed); }

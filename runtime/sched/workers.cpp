@@ -177,8 +177,8 @@ green_thread* scheduler::wait_for_work(worker& self) noexcept {
   return nullptr;
 }
 
-// The timers of a P that was given up must be within the time of the M that waits in the poller. It may be computing that
-// time (0), and have read the timers before the last one was added; the seq_cst fence pairs with the one in
+// The timers of a P that was given up must be within the time of the M that waits in the poller. It may be computing
+// that time (0), and have read the timers before the last one was added; the seq_cst fence pairs with the one in
 // wait_in_poller: either it sees the timer, or the caller sees the 0.
 void scheduler::tell_poller_of_timers(processor& p) noexcept {
   std::int64_t next = p.timers.next();

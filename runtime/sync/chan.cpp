@@ -2,8 +2,8 @@
 //
 // Invariants, under the lock: a receiver waits only if the buffer is empty and no sender waits; a sender waits only if
 // the buffer is full and no receiver waits; a closed channel has no waiting sender and, when it has a waiting receiver,
-// close() is about to take it out. A sender that finds a receiver moves the value straight into its storage, on the other
-// green thread's stack, and no value is ever copied twice.
+// close() is about to take it out. A sender that finds a receiver moves the value straight into its storage, on the
+// other green thread's stack, and no value is ever copied twice.
 //
 // Rejected: lock-free rings. select, close, deadlines and cancellation all need to look at several words at once; with
 // the lock an uncontended operation costs one atomic instruction.
@@ -22,11 +22,12 @@ chan_core* chan_make(const element_type& type, std::size_t capacity) {
   std::size_t align = type.align < alignof(std::max_align_t) ? alignof(std::max_align_t) : type.align;
   std::size_t header = (sizeof(chan_core) + align - 1) / align * align;
   if (capacity > (std::numeric_limits<std::size_t>::max() / 2 - header) / type.size) {
-    throw std::length_error("rt::chan: a capacity of " + std::to_string(capacity) + " elements does not fit into memory");
+    throw std::length_error("rt::chan: a capacity of " + std::to_string(capacity) +
+                            " elements does not fit into memory");
   }
   std::size_t total = (header + capacity * type.size + align - 1) / align * align;
   std::size_t line = align < 64 ? 64 : align;  // the lock and its data on a cache line of their own
-  void* memory = ::operator new(total, std::align_val_t{line});
+  void* memory = ::operator new (total, std::align_val_t{line});
   return ::new (memory) chan_core(type, capacity, static_cast<char*>(memory) + header, line);
 }
 

@@ -72,7 +72,8 @@ class alignas(64) chan_core {
 inline void enter_operation() {
   worker* self = current_worker();
   if (self == nullptr || self->p == nullptr) return;
-  if (self->p->attention.load(std::memory_order_relaxed) != 0) [[unlikely]] rt::checkpoint();
+  if (self->p->attention.load(std::memory_order_relaxed) != 0) [[unlikely]]
+    rt::checkpoint();
 }
 
 /// Sends or receives without waiting and without making way: for callers that hold a lock of their own.

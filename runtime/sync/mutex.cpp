@@ -1,8 +1,8 @@
 // The mutex: a word, and a table of waiters beside it.
 //
-// The waiters of all mutexes stand in lists of a table, found by the mutex's address (the idea of WebKit's parking lot),
-// so that unlock() touches the mutex for the last time in the very instruction that unlocks it: whoever gets the mutex
-// next may destroy it at once.
+// The waiters of all mutexes stand in lists of a table, found by the mutex's address (the idea of WebKit's parking
+// lot), so that unlock() touches the mutex for the last time in the very instruction that unlocks it: whoever gets the
+// mutex next may destroy it at once.
 //
 // unlock() wakes the first waiter and leaves the mutex free meanwhile; a running green thread may take it before the
 // woken one does. That keeps the mutex busy instead of idle for the length of a wake-up (handing it over at each unlock
@@ -166,7 +166,8 @@ void mutex::unlock_slow(std::uint32_t state) noexcept {
     // The state before the outcome: the woken one may destroy the mutex as soon as it has it.
     state_.store(hand_over ? left | is_locked : left, std::memory_order_release);  // pairs with lock
     // `closed` stands for "woken, try yourself".
-    first->outcome.store(hand_over ? detail::wait_outcome::done : detail::wait_outcome::closed, std::memory_order_release);
+    first->outcome.store(hand_over ? detail::wait_outcome::done : detail::wait_outcome::closed,
+                         std::memory_order_release);
   }
   unpark(*woken);
 }

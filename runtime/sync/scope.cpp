@@ -9,7 +9,8 @@ namespace rt {
 
 namespace {
 
-// Waits until no member is left. Cancellation of the caller reaches the members by their domain, so it need not end this.
+// Waits until no member is left. Cancellation of the caller reaches the members by their domain, so it need not end
+// this.
 void wait_for_members(detail::cancel_domain& domain) noexcept {
   detail::green_thread* self = detail::current_green_thread();
   while (true) {

@@ -1,9 +1,10 @@
 // Sleeping, timers, tickers.
 //
-// A timer with a channel is a node in the heap of the P that armed it; firing puts the time into the channel's one place
-// if that is free. The race by name: *stop against a firing timer*. The node has left the heap, the callback has not run
-// yet. Both take the timer's own lock; the callback compares the generation that it was armed with, so after stop() or
-// reset() it does nothing, and stop() empties the channel under the same lock: no stale value is ever received.
+// A timer with a channel is a node in the heap of the P that armed it; firing puts the time into the channel's one
+// place if that is free. The race by name: *stop against a firing timer*. The node has left the heap, the callback has
+// not run yet. Both take the timer's own lock; the callback compares the generation that it was armed with, so after
+// stop() or reset() it does nothing, and stop() empties the channel under the same lock: no stale value is ever
+// received.
 //
 // An armed node owns a reference to its timer, which passes to the callback when it fires.
 //

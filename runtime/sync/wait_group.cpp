@@ -8,9 +8,10 @@ namespace rt {
 
 using detail::wait_list_access;
 
-// The counter is kept doubled; its lowest bit says that somebody waits. So the add() that reaches zero knows from its one
-// atomic operation whether it must touch the list: when it need not, that operation is its last touch, and a waiter that
-// finds zero may destroy the wait group at once. While the bit is set nobody returns without passing the list's lock.
+// The counter is kept doubled; its lowest bit says that somebody waits. So the add() that reaches zero knows from its
+// one atomic operation whether it must touch the list: when it need not, that operation is its last touch, and a waiter
+// that finds zero may destroy the wait group at once. While the bit is set nobody returns without passing the list's
+// lock.
 
 namespace {
 constexpr std::int64_t somebody_waits = 1;

@@ -1,7 +1,7 @@
 // The inside of rt::detail::wait_list, which the public primitives carry: a lock word and a queue of waiters.
 //
-// A primitive may be destroyed by a green thread that has just been woken, while the waker is still on its way out of the
-// list's lock. So whoever has been woken passes through the lock once (leave) before it returns to its caller.
+// A primitive may be destroyed by a green thread that has just been woken, while the waker is still on its way out of
+// the list's lock. So whoever has been woken passes through the lock once (leave) before it returns to its caller.
 #pragma once
 
 #include "rt/sync.h"

@@ -1,8 +1,8 @@
 // A green thread in a list of those who wait; it stands on the waiting green thread's own stack.
 //
 // Whoever wakes it takes it out of the list and sets `outcome` last, both under the list's lock; afterwards only the
-// copied pointer of its owner is used, since the owner may have seen the outcome (any stale token wakes it) and have left
-// the frame in which the waiter stands.
+// copied pointer of its owner is used, since the owner may have seen the outcome (any stale token wakes it) and have
+// left the frame in which the waiter stands.
 #pragma once
 
 #include <atomic>
@@ -90,7 +90,8 @@ class waiter_queue {
     while (waiter* one = pop()) {
       if (one->select == nullptr) return one;
       int undecided = select_state::undecided;
-      if (one->select->chosen.compare_exchange_strong(undecided, one->select_index, std::memory_order_acq_rel)) return one;
+      if (one->select->chosen.compare_exchange_strong(undecided, one->select_index, std::memory_order_acq_rel))
+        return one;
     }
     return nullptr;
   }

@@ -30,13 +30,13 @@ class on_procs : public testing::TestWithParam<int> {
   void run(const std::function<void()>& body) { in_runtime(GetParam(), body); }
 };
 
-#define RT_ON_PROCS(suite)                                                     \
-  class suite : public rt_test::on_procs {};                                   \
-  INSTANTIATE_TEST_SUITE_P(procs, suite, testing::Values(1, 2, 8),             \
+#define RT_ON_PROCS(suite)                                         \
+  class suite : public rt_test::on_procs {};                       \
+  INSTANTIATE_TEST_SUITE_P(procs, suite, testing::Values(1, 2, 8), \
                            [](const testing::TestParamInfo<int>& one) { return std::to_string(one.param); })
 
-/// Waits on a green thread until `condition` holds, for at most 30 s: what is to happen soon takes as long as it takes on a
-/// busy machine. Returns whether it came to hold.
+/// Waits on a green thread until `condition` holds, for at most 30 s: what is to happen soon takes as long as it takes
+/// on a busy machine. Returns whether it came to hold.
 template <class Condition>
 bool eventually(const Condition& condition) {
   const rt::time_point until = rt::now() + std::chrono::seconds(30);

@@ -78,8 +78,7 @@ struct byte_stream::state : std::enable_shared_from_this<byte_stream::state> {
   void write_some() {
     while (!queue.empty()) {
       const std::string& front = queue.front();
-      const ssize_t put =
-          ::write(descriptor.native_handle(), front.data() + front_offset, front.size() - front_offset);
+      const ssize_t put = ::write(descriptor.native_handle(), front.data() + front_offset, front.size() - front_offset);
       if (put < 0) {
         if (errno == EAGAIN || errno == EINTR) break;
         finish(true);

@@ -36,7 +36,8 @@ struct element_type {
   std::size_t size;
   std::size_t align;
   bool trivial;
-  void (*relocate)(void* to, void* from) noexcept;  // moves `from` into raw memory at `to`; `from` stays to be destroyed
+  void (*relocate)(void* to,
+                   void* from) noexcept;  // moves `from` into raw memory at `to`; `from` stays to be destroyed
   void (*destroy)(void* element) noexcept;
 };
 
@@ -135,11 +136,7 @@ class chan {
     return status == chan_status::ok;
   }
   /// As try_send, with a copy of the value.
-  bool try_send(const T& value) const
-    requires std::is_copy_constructible_v<T>
-  {
-    return try_send(T(value));
-  }
+  bool try_send(const T& value) const requires std::is_copy_constructible_v<T> { return try_send(T(value)); }
 
   /// Receives the next value, waiting for one. Empty once the channel is closed and drained.
   std::optional<T> recv() const {

@@ -16,8 +16,9 @@ namespace rt {
 
 /// What a caller may choose for one green thread. Every field has a default that suits nearly all uses.
 struct go_options {
-  /// Virtual size of the stack in bytes, rounded up to the next size that the runtime keeps (64 KiB to 64 MiB, guard included). 0 takes the default
-  /// of the task (see rt::run_options::stack_size). Stack memory is committed only as it is touched.
+  /// Virtual size of the stack in bytes, rounded up to the next size that the runtime keeps (64 KiB to 64 MiB, guard
+  /// included). 0 takes the default of the task (see rt::run_options::stack_size). Stack memory is committed only as it
+  /// is touched.
   std::size_t stack_size = 0;
   /// A name for stack dumps and crash reports. Must outlive the green thread (a string literal does). May be null.
   const char* name = nullptr;
@@ -101,8 +102,8 @@ void yield();
 /// (its time slice is over, the world is being stopped, its task was cancelled). Throws rt::cancelled when cancelled.
 void checkpoint();
 
-/// Thrown by blocking calls, rt::yield and rt::checkpoint when the task or the scope that the caller belongs to has been
-/// cancelled. Deliberately not a std::exception, so that a handler of ordinary errors lets it pass: let it unwind.
+/// Thrown by blocking calls, rt::yield and rt::checkpoint when the task or the scope that the caller belongs to has
+/// been cancelled. Deliberately not a std::exception, so that a handler of ordinary errors lets it pass: let it unwind.
 class cancelled {
  public:
   /// A constant text for logs.
@@ -125,8 +126,8 @@ class cancellation_shield {
 /// Structured concurrency: green threads that do not outlive a block.
 ///
 /// wait() returns when all green threads started through this scope have ended. The first exception that leaves one of
-/// them cancels the others and is rethrown by wait(). A scope that is destroyed without wait() cancels its green threads
-/// and waits for them. Cancellation of the surrounding task or scope reaches the green threads of this one.
+/// them cancels the others and is rethrown by wait(). A scope that is destroyed without wait() cancels its green
+/// threads and waits for them. Cancellation of the surrounding task or scope reaches the green threads of this one.
 ///
 /// A scope belongs to the green thread that made it: only that one may call wait(); go() may be called by it and by
 /// the scope's own green threads.

@@ -17,7 +17,8 @@ namespace detail {
 struct metric_cell;
 }
 
-/// A figure that only grows. A handle; copies refer to the same series. Updates never block and may come from any thread.
+/// A figure that only grows. A handle; copies refer to the same series. Updates never block and may come from any
+/// thread.
 class counter {
  public:
   explicit counter(std::shared_ptr<detail::metric_cell> cell) noexcept : cell_(std::move(cell)) {}

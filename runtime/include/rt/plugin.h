@@ -99,19 +99,20 @@ constexpr note make_note(const char (&name)[Name], const char (&version)[Version
 }  // namespace rt::plugin_abi
 
 /// Declares the plugin: `name` ([a-z][a-z0-9_-]*, at most 63 bytes), `version`, `description`, all string literals.
-#define RT_PLUGIN(name, version, description)                                                                  \
-  extern "C" {                                                                                                 \
-  extern const ::rt::plugin_abi::entry __start_rt_entries[] __attribute__((visibility("hidden"), weak));       \
-  extern const ::rt::plugin_abi::entry __stop_rt_entries[] __attribute__((visibility("hidden"), weak));        \
-  extern const ::rt::plugin_abi::note rt_plugin_note __attribute__((visibility("hidden")));                    \
-  extern const ::rt::plugin_abi::descriptor rt_plugin_v1 __attribute__((visibility("default")));               \
-  __attribute__((section(".note.rtd"), used, aligned(4))) constexpr ::rt::plugin_abi::note rt_plugin_note =    \
-      ::rt::plugin_abi::make_note(name, version, description);                                                 \
-  __attribute__((used)) const ::rt::plugin_abi::descriptor rt_plugin_v1 = {&rt_plugin_note, __start_rt_entries, \
-                                                                           __stop_rt_entries};                 \
+#define RT_PLUGIN(name, version, description)                                                                 \
+  extern "C" {                                                                                                \
+  extern const ::rt::plugin_abi::entry __start_rt_entries[] __attribute__((visibility("hidden"), weak));      \
+  extern const ::rt::plugin_abi::entry __stop_rt_entries[] __attribute__((visibility("hidden"), weak));       \
+  extern const ::rt::plugin_abi::note rt_plugin_note __attribute__((visibility("hidden")));                   \
+  extern const ::rt::plugin_abi::descriptor rt_plugin_v1 __attribute__((visibility("default")));              \
+  __attribute__((section(".note.rtd"), used, aligned(4))) constexpr ::rt::plugin_abi::note rt_plugin_note =   \
+      ::rt::plugin_abi::make_note(name, version, description);                                                \
+  __attribute__((used))                                                                                       \
+  const ::rt::plugin_abi::descriptor rt_plugin_v1 = {&rt_plugin_note, __start_rt_entries, __stop_rt_entries}; \
   }
 
 /// Declares an entry: a function `void(rt::task&)` under its own name, with a description.
-#define RT_ENTRY(function, description)                                                                      \
-  __attribute__((section("rt_entries"), used, aligned(8))) static const ::rt::plugin_abi::entry              \
-      rt_entry_of_##function = {#function, description, &function, 0};
+#define RT_ENTRY(function, description)                                                                              \
+  __attribute__((section("rt_entries"), used,                                                                        \
+                 aligned(8))) static const ::rt::plugin_abi::entry rt_entry_of_##function = {#function, description, \
+                                                                                             &function, 0};

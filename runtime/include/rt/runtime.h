@@ -12,9 +12,9 @@ namespace rt {
 
 /// How rt::run sets the runtime up.
 struct run_options {
-  /// Processors (Ps): how many green threads run at the same moment. 0: as many as affinity and every cgroup's CPU quota
-  /// allow, at least 1, looked at again once a second as long as it is 0. The environment variable RT_MAX_PROCS counts
-  /// when this is 0.
+  /// Processors (Ps): how many green threads run at the same moment. 0: as many as affinity and every cgroup's CPU
+  /// quota allow, at least 1, looked at again once a second as long as it is 0. The environment variable RT_MAX_PROCS
+  /// counts when this is 0.
   int max_procs = 0;
   /// Virtual size in bytes of a green thread's stack with its guard; committed page by page as it is touched.
   std::size_t stack_size = 256 * 1024;
@@ -50,20 +50,20 @@ enum class guard_kind : std::uint8_t {
 /// since the start of the runtime. Times are in seconds, sizes in bytes.
 struct runtime_stats {
   // Processors and threads.
-  int procs = 0;                      ///< Ps
-  int idle_procs = 0;                 ///< Ps without work
-  int threads = 0;                    ///< Ms that exist
-  int threads_running = 0;            ///< Ms that run a P
-  int threads_idle = 0;               ///< Ms asleep
-  int threads_blocked = 0;            ///< Ms in rt::blocking or a system call, without a P
-  int threads_spinning = 0;           ///< Ms that look for work
+  int procs = 0;             ///< Ps
+  int idle_procs = 0;        ///< Ps without work
+  int threads = 0;           ///< Ms that exist
+  int threads_running = 0;   ///< Ms that run a P
+  int threads_idle = 0;      ///< Ms asleep
+  int threads_blocked = 0;   ///< Ms in rt::blocking or a system call, without a P
+  int threads_spinning = 0;  ///< Ms that look for work
   std::uint64_t threads_created_total = 0;
   // Green threads.
-  std::uint64_t green_threads = 0;    ///< exist now
-  std::uint64_t runnable = 0;         ///< wait in a run queue
-  std::uint64_t running = 0;          ///< on a P
-  std::uint64_t waiting = 0;          ///< parked
-  std::uint64_t blocking = 0;         ///< in rt::blocking
+  std::uint64_t green_threads = 0;  ///< exist now
+  std::uint64_t runnable = 0;       ///< wait in a run queue
+  std::uint64_t running = 0;        ///< on a P
+  std::uint64_t waiting = 0;        ///< parked
+  std::uint64_t blocking = 0;       ///< in rt::blocking
   std::uint64_t created_total = 0;
   // The scheduler at work.
   std::uint64_t global_queue_length = 0;
@@ -74,8 +74,8 @@ struct runtime_stats {
   std::uint64_t steal_failures_total = 0;  ///< searches that found nothing
   std::uint64_t handoffs_total = 0;        ///< Ps taken from a blocked thread and given to another
   std::uint64_t preempt_requests_total = 0;
-  std::uint64_t preemptions_total = 0;     ///< green threads that made way when asked
-  std::uint64_t wakeups_total = 0;         ///< sleeping threads woken
+  std::uint64_t preemptions_total = 0;  ///< green threads that made way when asked
+  std::uint64_t wakeups_total = 0;      ///< sleeping threads woken
   std::uint64_t stop_the_world_total = 0;
   std::vector<std::uint64_t> run_queue_wait_buckets;  ///< counts; bounds in run_queue_wait_bounds(); last is overflow
   double run_queue_wait_seconds_sum = 0;
@@ -106,7 +106,8 @@ const std::vector<double>& run_queue_wait_bounds();
 /// What release_memory gave back to the system, in bytes.
 struct released_memory {
   std::uint64_t stack_bytes = 0;  ///< pages of cached, unused stacks
-  std::uint64_t malloc_bytes = 0; ///< free memory at the top and inside of malloc's arenas (resident size before - after)
+  std::uint64_t malloc_bytes =
+      0;  ///< free memory at the top and inside of malloc's arenas (resident size before - after)
 };
 /// Gives memory that nothing uses back to the system, now. May take milliseconds. Any thread may call it.
 released_memory release_memory();
@@ -114,9 +115,9 @@ released_memory release_memory();
 /// One green thread, as seen by a dump.
 struct green_thread_info {
   std::uint64_t id = 0;
-  std::string name;         ///< empty when it was given none
-  std::string task;         ///< empty outside tasks
-  std::string state;        ///< "running", "runnable", "chan receive", "select", "IO wait", "sleep", …
+  std::string name;   ///< empty when it was given none
+  std::string task;   ///< empty outside tasks
+  std::string state;  ///< "running", "runnable", "chan receive", "select", "IO wait", "sleep", …
   double waiting_seconds = 0;
   std::vector<void*> frames;  ///< return addresses, innermost first; empty for a running green thread
 };

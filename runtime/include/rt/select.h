@@ -94,11 +94,11 @@ inline constexpr bool is_default<default_case<Handler>> = true;
 
 }  // namespace detail
 
-/// A case of rt::select: receive from `channel`; `handler(std::optional<T>)` gets the value, or nothing when the channel
-/// is closed and drained. A channel that is not a temporary must outlive the select, as for its own members.
+/// A case of rt::select: receive from `channel`; `handler(std::optional<T>)` gets the value, or nothing when the
+/// channel is closed and drained. A channel that is not a temporary must outlive the select, as for its own members.
 template <class T, class Handler>
 detail::receive_case<T, detail::borrowed_chan<T>, std::decay_t<Handler>> on_recv(const chan<T>& channel,
-                                                                                Handler&& handler) {
+                                                                                 Handler&& handler) {
   return {detail::borrowed_chan<T>(channel), std::forward<Handler>(handler), {}};
 }
 template <class T, class Handler>
@@ -106,11 +106,11 @@ detail::receive_case<T, chan<T>, std::decay_t<Handler>> on_recv(chan<T>&& channe
   return {std::move(channel), std::forward<Handler>(handler), {}};
 }
 
-/// A case of rt::select: send `value` on `channel`, then call `handler()`. rt::select throws rt::channel_closed when the
-/// chosen channel is closed. The channel as for on_recv.
+/// A case of rt::select: send `value` on `channel`, then call `handler()`. rt::select throws rt::channel_closed when
+/// the chosen channel is closed. The channel as for on_recv.
 template <class T, class Value, class Handler>
 detail::send_case<T, detail::borrowed_chan<T>, std::decay_t<Handler>> on_send(const chan<T>& channel, Value&& value,
-                                                                             Handler&& handler) {
+                                                                              Handler&& handler) {
   return {detail::borrowed_chan<T>(channel), T(std::forward<Value>(value)), std::forward<Handler>(handler)};
 }
 template <class T, class Value, class Handler>
@@ -130,9 +130,9 @@ detail::default_case<std::decay_t<Handler>> otherwise(Handler&& handler) {
   return {std::forward<Handler>(handler)};
 }
 
-/// Waits until one of the cases can go ahead, performs it and calls its handler. Among several ready cases one is chosen
-/// at random, each with the same chance. With no channel case at all (or only empty channels) and no timeout it blocks
-/// until it is cancelled.
+/// Waits until one of the cases can go ahead, performs it and calls its handler. Among several ready cases one is
+/// chosen at random, each with the same chance. With no channel case at all (or only empty channels) and no timeout it
+/// blocks until it is cancelled.
 ///
 /// Must be called on a green thread (unless it has rt::otherwise). Throws rt::cancelled, rt::channel_closed, and what
 /// the handler throws.

@@ -32,13 +32,13 @@ class wait_list {
 
 }  // namespace detail
 
-/// Mutual exclusion between green threads. Not recursive. Meets the standard's TimedLockable-like needs (lock, try_lock,
-/// unlock), so std::unique_lock and std::scoped_lock work with it.
+/// Mutual exclusion between green threads. Not recursive. Meets the standard's TimedLockable-like needs (lock,
+/// try_lock, unlock), so std::unique_lock and std::scoped_lock work with it.
 ///
-/// A running green thread may take a free mutex before one that was woken for it; a waiter that has waited for over 1 ms
-/// is handed the mutex next (as in Go), so nobody starves. unlock() may be called by another green thread than the one
-/// that locked. Destroying a locked mutex is an error that is not detected; destroying one right after the last user's
-/// lock() and unlock() is safe.
+/// A running green thread may take a free mutex before one that was woken for it; a waiter that has waited for over 1
+/// ms is handed the mutex next (as in Go), so nobody starves. unlock() may be called by another green thread than the
+/// one that locked. Destroying a locked mutex is an error that is not detected; destroying one right after the last
+/// user's lock() and unlock() is safe.
 class mutex {
  public:
   constexpr mutex() noexcept = default;
@@ -74,9 +74,9 @@ class condition {
   condition(const condition&) = delete;
   condition& operator=(const condition&) = delete;
 
-  /// Unlocks `lock`, waits for a notification, locks again. Lock is rt::mutex or std::unique_lock<rt::mutex>. Wakes only
-  /// when notified (no spurious wake-ups), but check the condition in a loop: another green thread may have been faster.
-  /// Throws rt::cancelled, with the lock held again.
+  /// Unlocks `lock`, waits for a notification, locks again. Lock is rt::mutex or std::unique_lock<rt::mutex>. Wakes
+  /// only when notified (no spurious wake-ups), but check the condition in a loop: another green thread may have been
+  /// faster. Throws rt::cancelled, with the lock held again.
   template <class Lock>
   void wait(Lock& lock) {
     wait_until_deadline(lock, INT64_MAX);
@@ -127,8 +127,8 @@ class wait_group {
   wait_group(const wait_group&) = delete;
   wait_group& operator=(const wait_group&) = delete;
 
-  /// Adds `count` (which may be negative) to the counter; at zero all waiters go on. A negative counter ends the process
-  /// with a report. Any thread may call it. Never blocks.
+  /// Adds `count` (which may be negative) to the counter; at zero all waiters go on. A negative counter ends the
+  /// process with a report. Any thread may call it. Never blocks.
   void add(std::int64_t count = 1) noexcept;
   /// add(-1).
   void done() noexcept { add(-1); }

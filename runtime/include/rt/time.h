@@ -85,7 +85,8 @@ class ticker {
   chan<time_point>& channel() const noexcept;
   /// Ends the ticks. No tick is received after this has returned. The channel is not closed.
   void stop() const noexcept;
-  /// Ends the ticks of the old period and begins those of the new one. @throws std::invalid_argument as the constructor.
+  /// Ends the ticks of the old period and begins those of the new one. @throws std::invalid_argument as the
+  /// constructor.
   void reset(duration period) const;
 
  private:

@@ -15,8 +15,8 @@ using nlohmann::json;
 std::string nested(std::size_t depth) { return std::string(depth, '[') + std::string(depth, ']'); }
 
 TEST(bounded_json, reads_what_json_is) {
-  const auto result = parse_json(R"( {"a":[1,-2,3.5,true,false,null,"x\u00e9\n"],"b":{"c":{}},"d":18446744073709551615} )",
-                                 control_limits);
+  const auto result = parse_json(
+      R"( {"a":[1,-2,3.5,true,false,null,"x\u00e9\n"],"b":{"c":{}},"d":18446744073709551615} )", control_limits);
   ASSERT_TRUE(result) << result.error;
   const json& value = *result.value;
   EXPECT_EQ(value["a"][1], -2);
@@ -68,11 +68,16 @@ TEST(bounded_json, agrees_with_the_library_on_random_documents) {
   auto random = test::seeded_random();
   std::function<json(int)> make = [&](int depth) -> json {
     switch (random() % (depth > 5 ? 5 : 7)) {
-      case 0: return nullptr;
-      case 1: return static_cast<std::int64_t>(random());
-      case 2: return static_cast<double>(random()) / 1e5;
-      case 3: return clean_text(test::random_bytes(random, random() % 20));
-      case 4: return random() % 2 == 0;
+      case 0:
+        return nullptr;
+      case 1:
+        return static_cast<std::int64_t>(random());
+      case 2:
+        return static_cast<double>(random()) / 1e5;
+      case 3:
+        return clean_text(test::random_bytes(random, random() % 20));
+      case 4:
+        return random() % 2 == 0;
       case 5: {
         json array = json::array();
         for (std::size_t i = 0, n = random() % 5; i < n; ++i) array.push_back(make(depth + 1));
@@ -95,7 +100,8 @@ TEST(bounded_json, agrees_with_the_library_on_random_documents) {
 
 TEST(bounded_json, garbage_and_damaged_documents) {
   auto random = test::seeded_random();
-  const std::string good = R"({"jsonrpc":"2.0","id":17,"method":"task.run","params":{"plugin":"a","params":{"b":[1,2.5e3]}}})";
+  const std::string good =
+      R"({"jsonrpc":"2.0","id":17,"method":"task.run","params":{"plugin":"a","params":{"b":[1,2.5e3]}}})";
   for (int round = 0; round < 20'000; ++round) {
     std::string text = round % 2 == 0 ? test::random_bytes(random, random() % 100) : good;
     for (std::size_t i = 0, n = random() % 5; i < n && !text.empty(); ++i)

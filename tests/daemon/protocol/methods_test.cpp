@@ -41,8 +41,8 @@ TEST(method_table, unknown_names) {
 TEST(params, good_ones) {
   check_params(*find_method("ps"), json::object());
   check_params(*find_method("ps"), {{"sandbox", nullptr}});
-  check_params(*find_method("task.run"), {{"plugin", "hello"}, {"entry", "serve"}, {"params", json::object()},
-                                          {"restart", "never"}});
+  check_params(*find_method("task.run"),
+               {{"plugin", "hello"}, {"entry", "serve"}, {"params", json::object()}, {"restart", "never"}});
   check_params(*find_method("logs"), {{"limit", 5}, {"since_seconds", 1.5}, {"follow", true}});
 }
 

@@ -84,7 +84,8 @@ TEST(errors, codes_and_names_match) {
 
 TEST(requests, random_shapes_never_do_more_than_throw_rpc_error) {
   auto random = test::seeded_random();
-  const std::vector<json> values = {nullptr, 1, -1, 2.5, "2.0", "", true, json::array(), json::object(), "ps", {{"a", 1}}};
+  const std::vector<json> values = {nullptr,        1,    -1,        2.5, "2.0", "", true, json::array(),
+                                    json::object(), "ps", {{"a", 1}}};
   const std::vector<std::string> keys = {"jsonrpc", "id", "method", "params", "x"};
   for (int round = 0; round < 20'000; ++round) {
     json message = json::object();

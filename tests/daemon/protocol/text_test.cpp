@@ -17,7 +17,10 @@ TEST(clean_text, keeps_good_text) {
 TEST(clean_text, shows_what_steers_a_terminal) {
   EXPECT_EQ(clean_text("\x1b[31mred\x1b[0m\r\n"), "\\x1b[31mred\\x1b[0m\\r\\n");
   EXPECT_EQ(clean_text(std::string("a\0b\x7f", 4)), "a\\x00b\\x7f");
-  EXPECT_EQ(clean_text("\xC2\x9B" "31m"), "\\x9b31m") << "the C1 form of ESC [";
+  EXPECT_EQ(clean_text("\xC2\x9B"
+                       "31m"),
+            "\\x9b31m")
+      << "the C1 form of ESC [";
   EXPECT_EQ(clean_text("a\u202Eb\u2066c"), "a\\u202eb\\u2066c");
 }
 

@@ -86,10 +86,10 @@ TEST(plugin_answers, good_ones) {
 
 TEST(plugin_answers, lies_are_refusals) {
   const json entries_twice = {{{"name", "a"}}, {{"name", "a"}}};
-  for (const json& changes : {json{{"name", "other"}}, json{{"name", 5}}, json{{"name", "No Name"}},
-                              json{{"entries", 5}}, json{{"entries", {1, 2}}}, json{{"entries", entries_twice}},
-                              json{{"entries", {{{"name", "a b"}}}}},
-                              json{{"entries", json(std::vector<json>(5000, {{"name", "x"}}))}}}) {
+  for (const json& changes :
+       {json{{"name", "other"}}, json{{"name", 5}}, json{{"name", "No Name"}}, json{{"entries", 5}},
+        json{{"entries", {1, 2}}}, json{{"entries", entries_twice}}, json{{"entries", {{{"name", "a b"}}}}},
+        json{{"entries", json(std::vector<json>(5000, {{"name", "x"}}))}}}) {
     const plugin_info info = read_plugin_answer("hello", "/p", manifest(changes));
     EXPECT_FALSE(info.loaded) << changes.dump().substr(0, 100);
     EXPECT_NE(info.error, "");

@@ -1,5 +1,5 @@
-#include <gtest/gtest.h>
 #include <fcntl.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -73,7 +73,8 @@ TEST(byte_streams, carry_much_both_ways_with_pressure) {
   std::string received;
   bool done = false;
   const std::string sent(5'000'000, 'm');
-  byte_stream reader(on, std::move(right), {[&](std::string_view bytes) { received += bytes; }, [&] { done = true; }, {}});
+  byte_stream reader(on, std::move(right),
+                     {[&](std::string_view bytes) { received += bytes; }, [&] { done = true; }, {}});
   byte_stream writer(on, std::move(left), {});
   for (int i = 0; i < 10; ++i) writer.write(sent.substr(0, 500'000));
   EXPECT_EQ(writer.queued(), sent.size());
@@ -88,12 +89,13 @@ TEST(byte_streams, pause_and_go_on) {
   auto [left, right] = make_pair();
   std::size_t received = 0;
   bool done = false;
-  byte_stream reader(on, std::move(right), {[&](std::string_view bytes) {
-                                              received += bytes.size();
-                                              done = received == 8;
-                                            },
-                                            {},
-                                            {}});
+  byte_stream reader(on, std::move(right),
+                     {[&](std::string_view bytes) {
+                        received += bytes.size();
+                        done = received == 8;
+                      },
+                      {},
+                      {}});
   reader.pause_reading();
   ASSERT_EQ(::write(left.get(), "12345678", 8), 8);
   timer later(on);
@@ -122,11 +124,13 @@ TEST(byte_streams, may_be_destroyed_by_their_own_callbacks) {
   loop second;
   auto [a, b] = make_pair();
   bool closed = false;
-  stream = std::make_unique<byte_stream>(second, std::move(b), byte_stream::callbacks{{}, [&] {
-                                                                                        stream.reset();
-                                                                                        closed = true;
-                                                                                      },
-                                                                                      {}});
+  stream = std::make_unique<byte_stream>(second, std::move(b),
+                                         byte_stream::callbacks{{},
+                                                                [&] {
+                                                                  stream.reset();
+                                                                  closed = true;
+                                                                },
+                                                                {}});
   a.reset();
   run_until(second, closed);
 }

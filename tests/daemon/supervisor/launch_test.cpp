@@ -80,9 +80,10 @@ TEST(launch, environment_session_and_privileges) {
   ::setenv("RTD_UNIT_SECRET", "token", 1);
   launch_request request;
   request.environment = host_environment();
-  const std::string text = output_of("env; grep NoNewPrivs /proc/self/status; pwd; umask; "
-                                     "awk '{print \"session\", $6 == $1}' /proc/$$/stat",
-                                     request);
+  const std::string text = output_of(
+      "env; grep NoNewPrivs /proc/self/status; pwd; umask; "
+      "awk '{print \"session\", $6 == $1}' /proc/$$/stat",
+      request);
   EXPECT_THAT(text, testing::Not(HasSubstr("token")));
   EXPECT_THAT(text, HasSubstr("PATH=/usr/sbin:/usr/bin:/sbin:/bin\n"));
   EXPECT_THAT(text, HasSubstr("NoNewPrivs:\t1\n/\n0077\nsession 1\n"));

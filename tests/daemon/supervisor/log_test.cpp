@@ -25,7 +25,8 @@ log_record task_line(std::string sandbox, std::string task, log_level level, std
 TEST(log, keeps_the_last_lines_that_are_wanted) {
   log lines(make_null_writer());
   for (int i = 0; i < 100; ++i)
-    lines.write(task_line(i % 2 == 0 ? "even" : "odd", "t" + std::to_string(i % 4), log_level::info, std::to_string(i)));
+    lines.write(
+        task_line(i % 2 == 0 ? "even" : "odd", "t" + std::to_string(i % 4), log_level::info, std::to_string(i)));
   log_filter filter;
   filter.sandbox = "odd";
   filter.task = "t3";

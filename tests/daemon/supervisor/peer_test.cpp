@@ -11,7 +11,9 @@ namespace {
 
 using protocol::role;
 
-peer user(uid_t uid, gid_t gid = 1000, std::vector<gid_t> groups = {}) { return {1, uid, gid, std::move(groups), true}; }
+peer user(uid_t uid, gid_t gid = 1000, std::vector<gid_t> groups = {}) {
+  return {1, uid, gid, std::move(groups), true};
+}
 
 config::role_rule for_user(role what, std::uint32_t id) { return {what, false, id, ""}; }
 config::role_rule for_group(role what, std::uint32_t id) { return {what, true, id, ""}; }
@@ -37,7 +39,8 @@ TEST(roles, rules_by_user_and_group_the_highest_counts) {
 }
 
 TEST(roles, the_overflow_user_has_none) {
-  EXPECT_EQ(role_of(user(65534, 65534), {for_user(role::admin, 65534), for_group(role::admin, 65534)}, 500), role::none);
+  EXPECT_EQ(role_of(user(65534, 65534), {for_user(role::admin, 65534), for_group(role::admin, 65534)}, 500),
+            role::none);
 }
 
 TEST(peers, the_kernel_knows_them) {

@@ -122,13 +122,14 @@ TEST(stack_pool, the_cap_of_mprotect_guards_refuses_with_its_reason) {
   pid_t child = fork();
   if (child == 0) {
     setenv("RT_STACK_GUARD", "mprotect", 1);
-    execl("/proc/self/exe", "context_test", "--gtest_filter=stack_pool_with_mprotect.*", "--gtest_also_run_disabled_tests",
-          static_cast<char*>(nullptr));
+    execl("/proc/self/exe", "context_test", "--gtest_filter=stack_pool_with_mprotect.*",
+          "--gtest_also_run_disabled_tests", static_cast<char*>(nullptr));
     _exit(99);
   }
   int status = 0;
   waitpid(child, &status, 0);
-  if (WIFEXITED(status) && WEXITSTATUS(status) == 99) GTEST_SKIP() << "a program cannot start itself under this emulator";
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 99)
+    GTEST_SKIP() << "a program cannot start itself under this emulator";
   EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 

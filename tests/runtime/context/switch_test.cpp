@@ -24,12 +24,13 @@ TEST_P(switching, keeps_all_live_registers) {
       group.go([g, &wrong] {
         for (int round = 0; round < scaled(2000); ++round) {
           long a = g, b = g + 1, c = g + 2, d = g + 3, e = g + 4, f = g + 5, h = g + 6, i = g + 7;
-          double p = g * 0.5, q = g * 0.25, r = g * 2.0, s = g + 0.125, t = g - 0.5, u = g * 3.0, v = g * 7.0, w = g * 9.0;
+          double p = g * 0.5, q = g * 0.25, r = g * 2.0, s = g + 0.125, t = g - 0.5, u = g * 3.0, v = g * 7.0,
+                 w = g * 9.0;
           asm volatile("" : "+r"(a), "+r"(b), "+r"(c), "+r"(d), "+r"(e), "+r"(f), "+r"(h), "+r"(i));
           rt::yield();
-          if (a != g || b != g + 1 || c != g + 2 || d != g + 3 || e != g + 4 || f != g + 5 || h != g + 6 || i != g + 7 ||
-              p != g * 0.5 || q != g * 0.25 || r != g * 2.0 || s != g + 0.125 || t != g - 0.5 || u != g * 3.0 ||
-              v != g * 7.0 || w != g * 9.0) {
+          if (a != g || b != g + 1 || c != g + 2 || d != g + 3 || e != g + 4 || f != g + 5 || h != g + 6 ||
+              i != g + 7 || p != g * 0.5 || q != g * 0.25 || r != g * 2.0 || s != g + 0.125 || t != g - 0.5 ||
+              u != g * 3.0 || v != g * 7.0 || w != g * 9.0) {
             ++wrong;
           }
         }

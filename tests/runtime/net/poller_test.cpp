@@ -60,7 +60,8 @@ TEST_P(poller_with, timeouts_are_not_early) {
   for (std::int64_t timeout : {1LL, 300'000LL, 1'000'000LL, 1'500'000LL, 20'000'000LL}) {
     EXPECT_GE(time_of_wait(poller, timeout), duration(timeout));
   }
-#if !defined(__aarch64__)  // those tests run under an emulator without epoll_pwait2, where milliseconds are all there is
+#if !defined( \
+    __aarch64__)  // those tests run under an emulator without epoll_pwait2, where milliseconds are all there is
   if (GetParam()) {
     duration least = 1h;
     for (int i = 0; i < 200 && least >= 1ms; ++i) least = std::min(least, time_of_wait(poller, 100'000));

@@ -65,7 +65,9 @@ TEST(run, cancels_green_threads_that_are_left) {
   EXPECT_EQ(unwound, 5);
 }
 
-TEST(run, go_outside_is_refused) { EXPECT_THROW(rt::go([] {}), std::system_error); }
+TEST(run, go_outside_is_refused) {
+  EXPECT_THROW(rt::go([] {}), std::system_error);
+}
 
 TEST(run_death, an_exception_that_leaves_a_green_thread_ends_a_plain_program_with_a_report) {
   rt_test::prepare_death_test();

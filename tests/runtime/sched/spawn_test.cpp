@@ -56,9 +56,8 @@ TEST_P(spawning, closures_of_any_size_and_alignment) {
     auto data = std::make_unique<big>();
     data->bytes[99999] = 7;
     rt::chan<int> got;
-    rt::go([copy = *data, got] {
-      got.send(reinterpret_cast<std::uintptr_t>(&copy) % 128 == 0 ? copy.bytes[99999] : -1);
-    });
+    rt::go(
+        [copy = *data, got] { got.send(reinterpret_cast<std::uintptr_t>(&copy) % 128 == 0 ? copy.bytes[99999] : -1); });
     EXPECT_EQ(got.recv(), 7);
   });
 }

@@ -39,7 +39,8 @@ TEST_P(stats, count_what_happens) {
     scope.cancel();
     scope.wait();
     // The last one leaves its scope a moment before it is counted out.
-    for (auto until = rt::now() + 30s; rt::num_green_threads() != before.green_threads && rt::now() < until;) rt::yield();
+    for (auto until = rt::now() + 30s; rt::num_green_threads() != before.green_threads && rt::now() < until;)
+      rt::yield();
     EXPECT_EQ(rt::read_stats().green_threads, before.green_threads);
     EXPECT_EQ(rt::num_green_threads(), before.green_threads);
   });

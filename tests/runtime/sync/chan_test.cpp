@@ -168,7 +168,8 @@ TEST_P(channels, elements_are_moved_and_destroyed_exactly_once) {
       rt::wait_group group;
       for (int i = 0; i < 8; ++i) {
         group.go([&, i] {
-          for (int j = 0; j < scaled(200); ++j) channel.send(counted(std::to_string(i * 1000 + j) + std::string(40, 'x')));
+          for (int j = 0; j < scaled(200); ++j)
+            channel.send(counted(std::to_string(i * 1000 + j) + std::string(40, 'x')));
         });
       }
       rt::wait_group readers;

@@ -64,7 +64,8 @@ TEST_P(selecting, otherwise_and_after) {
     EXPECT_TRUE(timed_out);
     EXPECT_GE(rt::now() - start, 3ms);
     timed_out = false;
-    rt::select(rt::on_recv(rt::chan<int>(nullptr), [](auto) { ADD_FAILURE(); }), rt::after(1ms, [&] { timed_out = true; }));
+    rt::select(rt::on_recv(rt::chan<int>(nullptr), [](auto) { ADD_FAILURE(); }),
+               rt::after(1ms, [&] { timed_out = true; }));
     EXPECT_TRUE(timed_out) << "no channel is never ready";
     timed_out = false;
     rt::select(rt::after(-1s, [&] { timed_out = true; }));
@@ -133,9 +134,7 @@ TEST_P(selecting, more_cases_than_fit_on_the_stack) {
       rt::sleep_for(1ms);
       c[9].send(9);
     });
-    auto on = [&](std::size_t i) {
-      return rt::on_recv(c[i], [&](std::optional<int> v) { got = *v; });
-    };
+    auto on = [&](std::size_t i) { return rt::on_recv(c[i], [&](std::optional<int> v) { got = *v; }); };
     rt::select(on(0), on(1), on(2), on(3), on(4), on(5), on(6), on(7), on(8), on(9));
     EXPECT_EQ(got, 9);
   });
