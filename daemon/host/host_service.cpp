@@ -108,12 +108,18 @@ bool host_service::handle(std::string_view payload) {
     }
   }
   std::function<json()> slow;
+  std::optional<std::chrono::nanoseconds> shutdown_grace;
   bool open = reply(id, [&]() -> json {
-    if (method != "shutdown") require_running();
+    if (method == "shutdown") {
+      shutdown_grace = grace_of(request_params(params));
+      return json::object();
+    }
+    require_running();
     slow = slow_answer(method, params);
     return slow ? json() : answer(method, params);
   });
   if (slow) run_job(id, std::move(slow));
+  if (shutdown_grace) shut_down(*shutdown_grace);  // after the answer: without tasks the process ends at once
   return open;
 }
 
@@ -167,15 +173,10 @@ void host_service::require_running() const {
 }
 
 json host_service::answer(const std::string& method, const json& raw) {
-  request_params params(raw);
   if (method == "stats") return statistics();
   if (method == "task.start") return start_task(raw);
   if (method == "task.stop") return stop_task(raw);
   if (method == "set") return set(raw);
-  if (method == "shutdown") {
-    shut_down(grace_of(params));
-    return json::object();
-  }
   throw request_error("unknown_method", "there is no method \"" + rtd::protocol::clean_text(method, 64) + "\"");
 }
 

@@ -258,7 +258,8 @@ class ProberTest(shipped.PluginTestCase):
             self.wait_value(rtd, "probe_up", 1, target=target)
         self.assertEqual(web.requests[0][1]["Host"], f"[::1]:{web.port}")
         self.wait_value(rtd, "probe_up", 0, target=nowhere)
-        self.assertGreaterEqual(shipped.Metrics(rtd).one("probe_failures_total", reason="lookup"), 1)
+        harness.wait_for(lambda: shipped.Metrics(rtd).one("probe_failures_total", reason="lookup") >= 1,
+                         "the failure is counted")
 
     def test_a_slow_target_holds_nobody_up(self):
         # A full backlog: the kernel lets nobody in and refuses nobody.
@@ -274,7 +275,8 @@ class ProberTest(shipped.PluginTestCase):
             stuck = "tcp://127.0.0.1:%d" % full.getsockname()[1]
             rtd = self.probe(stuck, web.url())
             self.wait_log(rtd, stuck + " is down: no connection within ", "warn")
-            self.assertGreaterEqual(shipped.Metrics(rtd).one("probe_failures_total", reason="timeout"), 1)
+            harness.wait_for(lambda: shipped.Metrics(rtd).one("probe_failures_total", reason="timeout") >= 1,
+                             "the failure is counted")
             before = shipped.Metrics(rtd).one("probe_checks_total", target=web.url(), result="success")
             harness.wait_for(lambda: shipped.Metrics(rtd).one("probe_checks_total", target=web.url(), result="success")
                              >= before + 5, "the other target is checked")

@@ -1,6 +1,9 @@
 """How the real rtd-host dies, and what it says last."""
+import fcntl
 import os
 import signal
+import struct
+import termios
 import time
 import unittest
 
@@ -101,11 +104,22 @@ class Crashes(unittest.TestCase):
                 self.assertEqual(report["task"], "victim")
                 self.assertEqual(host.buffer, b"")
 
+    def wait_until_full(self, link):
+        """Waits until nothing more comes in, because no room is left."""
+        queued, since = -1, time.monotonic()
+        deadline = since + host_link.PATIENCE
+        while time.monotonic() - since < 0.5:
+            now = struct.unpack("i", fcntl.ioctl(link, termios.FIONREAD, b"\0" * 4))[0]
+            if now != queued or now == 0:
+                queued, since = now, time.monotonic()
+            self.assertLess(time.monotonic(), deadline, f"{queued} bytes wait, and more come in")
+            time.sleep(0.01)
+
     def test_supervisor_that_does_not_read(self):
         with Host() as host:
             host.load("behaviour")
             host.start("log_much", "noise")
-            time.sleep(0.5)  # the link is full now
+            self.wait_until_full(host.link)
             host.send_start("null_dereference", "victim")
             began = time.monotonic()
             self.assertEqual(host.process.wait(host_link.PATIENCE), -signal.SIGSEGV)
