@@ -27,9 +27,12 @@ class HostError(Exception):
 
 
 class Host:
-    """One rtd-host. Use it as a context manager: the process never outlives it."""
+    """One rtd-host. Use it as a context manager: the process never outlives it.
 
-    def __init__(self, configure=True, sandbox="default", max_procs=2, environment=None):
+    With keep_far_end, the host's end of the link stays open here as well: the test can fill it, and never sees its end.
+    """
+
+    def __init__(self, configure=True, sandbox="default", max_procs=2, environment=None, keep_far_end=False):
         self.link, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         command = [os.path.join(BIN_DIR, "rtd-host"), "--link-fd", str(other.fileno()), "--sandbox", sandbox]
         if SANITIZE == "thread":
@@ -37,7 +40,9 @@ class Host:
         self.process = subprocess.Popen(command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                         env={**os.environ, **(environment or {})})
-        other.close()
+        self.far_end = other
+        if not keep_far_end:
+            other.close()
         self.buffer = b""
         self.events = []
         self.answers = {}
@@ -53,6 +58,7 @@ class Host:
             self.process.kill()
         self.process.wait()
         self.link.close()
+        self.far_end.close()
         self.process.stdout.close()
         self.process.stderr.close()
 
@@ -77,10 +83,22 @@ class Host:
     def send_payload(self, payload):
         self.send_bytes(struct.pack("<I", len(payload)) + payload)
 
-    def send(self, method, **params):
+    def encode(self, method, params):
+        """(number, frame) of a request."""
         request = self.next_id
         self.next_id += 1
-        self.send_payload(json.dumps({"id": request, "method": method, "params": params}).encode())
+        payload = json.dumps({"id": request, "method": method, "params": params}).encode()
+        return request, struct.pack("<I", len(payload)) + payload
+
+    def send(self, method, **params):
+        request, frame = self.encode(method, params)
+        self.send_bytes(frame)
+        return request
+
+    def send_without_reading(self, method, **params):
+        """As send(), but what the host says stays in the link, so a full one stays full."""
+        request, frame = self.encode(method, params)
+        self.link.sendall(frame)
         return request
 
     def read_some(self, deadline):
