@@ -73,6 +73,17 @@ void prepare_signals() {
   for (int ignored : {SIGINT, SIGHUP, SIGPIPE}) signal(ignored, SIG_IGN);
 }
 
+// ThreadSanitizer puts a handler off until its thread makes a call that it knows. A futex's is none, the poll of the
+// link's thread is one; so under it, that thread alone takes the signal. Threads that are started later inherit this.
+void leave_termination_to_the_link() {
+#if defined(__SANITIZE_THREAD__)
+  sigset_t termination;
+  sigemptyset(&termination);
+  sigaddset(&termination, SIGTERM);
+  pthread_sigmask(SIG_BLOCK, &termination, nullptr);
+#endif
+}
+
 bool is_link(int descriptor) {
   int domain = 0;
   int type = 0;
@@ -128,6 +139,7 @@ int run_host(const host_options& options) {
   report_exits_to(link);
 
   start_thread("rtd-link", [descriptor = options.link] { serve_link(descriptor, service, drain); }).detach();
+  leave_termination_to_the_link();
   std::thread reporting = start_thread("rtd-log", [] {
     if (!drain.run()) leave(link_lost);
   });

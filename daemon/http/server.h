@@ -10,8 +10,7 @@
 //   3. Requests of one connection are handled one after the other; pipelined ones wait in the read buffer, which is no
 //      larger than the head limit.
 //   4. A handler answers through its responder: at once, or later from the same loop. One that never answers is
-//   answered
-//      for (504 after the handler's deadline; 500 when the last copy of the responder is gone).
+//      answered for (504 after the handler's deadline; 500 when the last copy of the responder is gone).
 //   5. Descriptors are close-on-exec from their first moment: the daemon starts other programs.
 // Rejected: a thread for each server (its handlers would need locks on the supervisor's state), CivetWeb of
 // prometheus-cpp (threads of its own, no descriptor passing, no deadline for slow clients).

@@ -7,8 +7,7 @@
 // Invariants:
 //   1. Everything happens on one loop; nothing blocks it for longer than a fork and exec or reading a small file.
 //   2. `configuration()` is always a configuration that was found good as a whole. A reload replaces it in one step,
-//   after
-//      all that could be tried beforehand was tried (reload.h).
+//      after all that could be tried beforehand was tried (reload.h).
 //   3. Every sandbox of the configuration exists, and every task of it; what runs besides was started by hand.
 // Rejected: a thread for each client or host (locks around all the state for a load of some hundred messages a second),
 // hosts that outlive the supervisor (orphans are the classic bug of daemons of this kind).

@@ -5,8 +5,7 @@
 //   1. Nothing that the host writes makes the supervisor hold more than a frame and its output limits, block, or throw.
 //      A frame that is too large, no JSON, nested too deep, or no known message ends the host (reason "protocol").
 //   2. Every request is answered exactly once, by the host, by its time-out, or by the host's end; but not any more
-//   when
-//      the object is destroyed.
+//      when the object is destroyed.
 //   3. `ended` is called exactly once, after all the host's last words (crash report, output) have been handed on,
 //      unless the object is destroyed before, which kills the host.
 //   4. The time that goes into reading one host is bounded: a host whose words take more than `busy_share` of the loop

@@ -9,9 +9,8 @@
 //
 // Invariants:
 //   1. Plugins are loaded one after the other, so a host that dies or hangs during a load tells which plugin did it.
-//   That
-//      plugin is refused until someone starts the sandbox anew by hand or the configuration changes: one bad plugin
-//      must not keep the others from running.
+//      That plugin is refused until someone starts the sandbox anew by hand or the configuration changes: one bad
+//      plugin must not keep the others from running.
 //   2. `up` is told after every plugin of the list was tried; `down` exactly once after each `up` or failed start.
 //   3. A host that does not answer for `watchdog_timeout` is killed: its link is read by a plain thread, so no plugin
 //      can keep it from answering except by harming the process.

@@ -4,8 +4,7 @@
 // Invariants:
 //   1. A task that is `wanted` is started whenever its sandbox comes up, so a host's death brings all of them back.
 //   2. A host's death counts against a task's max_restarts only when the crash report names the task; the others are
-//   the
-//      victims. A victim with policy "never" fails instead: what must not run twice must not run twice.
+//      the victims. A victim with policy "never" fails instead: what must not run twice must not run twice.
 //   3. Whoever waits for a task is told exactly once, when the task has got there or is removed; unless the connection
 //      that asked is gone.
 #pragma once

@@ -15,8 +15,7 @@
 // Invariants
 //   1 At most one green thread at a time waits in one direction (operation_gate.h queues the others).
 //   2 `ready` is a hint: it leads to one more try, never to a result. So a report that belongs to an earlier socket
-//   with
-//     the same descriptor number, or that was consumed already, costs a wasted system call and nothing else.
+//     with the same descriptor number, or that was consumed already, costs a wasted system call and nothing else.
 //   3 A word is emptied before a system call, and set after an event; so an event that comes after a try that found
 //     nothing is never overwritten (the fence in discard_ready).
 //   4 A green thread looks at `evicted` and at the deadline after it has put itself into the word; whoever changes them

@@ -117,7 +117,7 @@ inline void scheduler::finish_switch(worker& self) noexcept {
       wake_for_work();
       break;
     case after_switch::end:
-      recycle(&self, *left);
+      recycle(self, *left);
       break;
   }
 }

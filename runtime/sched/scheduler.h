@@ -15,8 +15,7 @@
 //   1 A P is owned by one M, is in the idle list, or is stopped.
 //   2 A green thread is on a CPU, in exactly one queue, parked, or in rt::blocking.
 //   3 If work is queued and a P is idle, some M is spinning or about to wake: whoever queues work looks at the number
-//   of
-//     spinning Ms *after* publishing it, and the last M to stop spinning looks at all queues *after* saying so. Both
+//     of spinning Ms *after* publishing it, and the last M to stop spinning looks at all queues *after* saying so. Both
 //     sides have a full fence between the two (the exchange of runnext; the subtraction of spinning_).
 //   4 At most half of the busy Ps look for work at the same time.
 //
@@ -80,19 +79,17 @@ class scheduler {
       wake_for_work_slow();
   }
 
-  // --- spawning (spawn.cpp)
-  // -------------------------------------------------------------------------------------------
+  // --- spawning (spawn.cpp) ------------------------------------------------------------------------------------------
   green_thread* new_green_thread(worker* self, std::size_t stack_size, const char** reason) noexcept;
-  void recycle(worker* self, green_thread& one) noexcept;
+  /// After the last switch away from a green thread that ended. The worker has a P.
+  void recycle(worker& self, green_thread& one) noexcept;
   std::uint64_t take_ids(std::uint64_t count) noexcept { return next_id_.fetch_add(count, std::memory_order_relaxed); }
 
-  // --- rt::blocking (blocking.cpp)
-  // ------------------------------------------------------------------------------------
+  // --- rt::blocking (blocking.cpp) -----------------------------------------------------------------------------------
   void enter_blocking(worker& self) noexcept;
   void exit_blocking() noexcept;
 
-  // --- stopping the world (stop_the_world.cpp)
-  // ------------------------------------------------------------------------
+  // --- stopping the world (stop_the_world.cpp) -----------------------------------------------------------------------
   /// Stops all Ps but the caller's. The caller is a green thread or an outside thread. One stop at a time.
   void stop_the_world() noexcept;
   void start_the_world() noexcept;
@@ -100,8 +97,7 @@ class scheduler {
   void set_procs(int count) noexcept;
   system_monitor& monitor() noexcept { return *monitor_; }
 
-  // --- looking
-  // --------------------------------------------------------------------------------------------------------
+  // --- looking -------------------------------------------------------------------------------------------------------
   int proc_count() const noexcept { return proc_count_.load(std::memory_order_acquire); }
   processor& proc(int index) noexcept { return *procs_[index]; }
   std::size_t default_stack_size() const noexcept { return default_stack_size_; }

@@ -27,6 +27,11 @@ group& group_for_new(worker* self, cancel_domain* domain) noexcept {
   return the_scheduler()->default_group();
 }
 
+void give_stack(const green_thread& one) noexcept {
+  stacks().give(
+      {one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
+}
+
 }  // namespace
 
 green_thread* scheduler::new_green_thread(worker* self, std::size_t stack_size, const char** reason) noexcept {
@@ -53,28 +58,22 @@ green_thread* scheduler::new_green_thread(worker* self, std::size_t stack_size, 
   return one;
 }
 
-void scheduler::recycle(worker* self, green_thread& one) noexcept {
+void scheduler::recycle(worker& self, green_thread& one) noexcept {
   one.flow.sanitizer.end();
   one.where.store(phase::unused, std::memory_order_relaxed);
   group* owner = one.member_of.load(std::memory_order_relaxed);
-  processor* p = self == nullptr ? nullptr : self->p;
-  if (p == nullptr) {
-    stacks().give(
-        {one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
-    return;
-  }
-  bump(p->ended);
+  processor& p = *self.p;
+  bump(p.ended);
   // Release: pairs with group::live; whoever sees the group empty sees all that its green threads did.
-  owner->shards[p->id].ended.store(owner->shards[p->id].ended.load(std::memory_order_relaxed) + 1,
-                                   std::memory_order_release);
-  if (p->free_count < most_free && (p->free_first == nullptr || p->free_first->size_class == one.size_class)) {
-    one.link = p->free_first;
-    p->free_first = &one;
-    ++p->free_count;
+  owner->shards[p.id].ended.store(owner->shards[p.id].ended.load(std::memory_order_relaxed) + 1,
+                                  std::memory_order_release);
+  if (p.free_count < most_free && (p.free_first == nullptr || p.free_first->size_class == one.size_class)) {
+    one.link = p.free_first;
+    p.free_first = &one;
+    ++p.free_count;
     return;
   }
-  stacks().give(
-      {one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
+  give_stack(one);
 }
 
 spawn_slot spawn_prepare(std::size_t closure_size, std::size_t closure_align, void (*entry)(void*),
@@ -108,8 +107,7 @@ spawn_slot spawn_prepare(std::size_t closure_size, std::size_t closure_align, vo
 
 void spawn_abandon(void* green_thread_pointer) noexcept {
   auto& one = *static_cast<green_thread*>(green_thread_pointer);
-  stacks().give(
-      {one.stack_base, one.slot_size(), stack_pool::guard_size(one.size_class), one.size_class, one.slot_index});
+  give_stack(one);
 }
 
 void spawn_start(void* green_thread_pointer, cancel_domain* domain) noexcept {

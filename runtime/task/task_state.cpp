@@ -44,14 +44,16 @@ void task_state::start() {
 }
 
 void task_state::stop() noexcept {
-  stop_asked_.store(true, std::memory_order_release);  // pairs with the loads in run and fail
+  stop_asked_.store(true, std::memory_order_release);  // pairs with the loads in fail
   group_.domain.cancel();
 }
 
 void task_state::advance(task_phase to) noexcept { phase_.store(to, std::memory_order_release); }
 
 void task_state::run() noexcept {
-  if (!stop_asked_.load(std::memory_order_acquire)) {
+  // The same word as below, not stop_asked_: between the two of stop(), a task that was never begun would have
+  // completed.
+  if (!stopping()) {
     advance(task_phase::running);
     on_phase_(*this, task_phase::running, {});
     try {

@@ -36,8 +36,8 @@ struct element_type {
   std::size_t size;
   std::size_t align;
   bool trivial;
-  void (*relocate)(void* to,
-                   void* from) noexcept;  // moves `from` into raw memory at `to`; `from` stays to be destroyed
+  // Moves `from` into raw memory at `to`; `from` stays to be destroyed.
+  void (*relocate)(void* to, void* from) noexcept;
   void (*destroy)(void* element) noexcept;
 };
 

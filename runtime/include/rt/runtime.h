@@ -105,9 +105,10 @@ const std::vector<double>& run_queue_wait_bounds();
 
 /// What release_memory gave back to the system, in bytes.
 struct released_memory {
-  std::uint64_t stack_bytes = 0;  ///< pages of cached, unused stacks
-  std::uint64_t malloc_bytes =
-      0;  ///< free memory at the top and inside of malloc's arenas (resident size before - after)
+  /// Pages of cached, unused stacks.
+  std::uint64_t stack_bytes = 0;
+  /// Free memory at the top and inside of malloc's arenas (the resident size before less that after).
+  std::uint64_t malloc_bytes = 0;
 };
 /// Gives memory that nothing uses back to the system, now. May take milliseconds. Any thread may call it.
 released_memory release_memory();

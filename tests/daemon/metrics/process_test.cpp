@@ -92,12 +92,8 @@ TEST(read_process, a_process_that_ended_has_no_figures) {
     ::_exit(0);
   }
   const auto alive = read_process(child);
-#if defined(__SANITIZE_THREAD__)
-  constexpr int threads = 2;  // ThreadSanitizer's own
-#else
-  constexpr int threads = 1;
-#endif
-  EXPECT_TRUE(alive && alive->threads == threads);
+  ASSERT_TRUE(alive);
+  EXPECT_GE(alive->threads, 1u);  // ThreadSanitizer may have started its own in the child
   ::kill(child, SIGKILL);
   ::waitpid(child, nullptr, 0);
   EXPECT_FALSE(read_process(child));
