@@ -47,13 +47,12 @@ void chan_core::release() noexcept RT_NO_THREAD_SAFETY_ANALYSIS {
   ::operator delete(static_cast<void*>(this), line);
 }
 
-// Under the lock: sends without waiting if that is possible. `woken` is the green thread to unpark afterwards.
-chan_status chan_core::send_now(void* element, green_thread*& woken) noexcept {
+// Under the lock: sends without waiting if that is possible.
+chan_status chan_core::send_now(void* element, waiter*& served) noexcept {
   if (closed_) return chan_status::closed;
   if (waiter* receiver = receivers_.claim(); receiver != nullptr) {
     move_element(receiver->element, element);
-    woken = receiver->owner;
-    receiver->outcome.store(wait_outcome::done, std::memory_order_release);  // pairs with await_outcome
+    served = receiver;
     return chan_status::ok;
   }
   if (count_ < capacity_) {
@@ -67,7 +66,7 @@ chan_status chan_core::send_now(void* element, green_thread*& woken) noexcept {
 }
 
 // Under the lock: receives without waiting if that is possible.
-chan_status chan_core::receive_now(void* storage, green_thread*& woken) noexcept {
+chan_status chan_core::receive_now(void* storage, waiter*& served) noexcept {
   if (count_ > 0) {
     void* oldest = slot(head_);
     move_element(storage, oldest);
@@ -76,8 +75,7 @@ chan_status chan_core::receive_now(void* storage, green_thread*& woken) noexcept
     head_ = next_index(head_);
     if (waiter* sender = senders_.claim(); sender != nullptr) {
       move_element(slot(freed), sender->element);  // the freed slot is the end of the full ring
-      woken = sender->owner;
-      sender->outcome.store(wait_outcome::done, std::memory_order_release);  // pairs with await_outcome
+      served = sender;
     } else {
       --count_;
     }
@@ -85,24 +83,23 @@ chan_status chan_core::receive_now(void* storage, green_thread*& woken) noexcept
   }
   if (waiter* sender = senders_.claim(); sender != nullptr) {
     move_element(storage, sender->element);
-    woken = sender->owner;
-    sender->outcome.store(wait_outcome::done, std::memory_order_release);  // pairs with await_outcome
+    served = sender;
     return chan_status::ok;
   }
   return closed_ ? chan_status::closed : chan_status::would_block;
 }
 
 void chan_core::close() {
-  os::spin_guard guard(lock);
-  if (closed_) throw channel_closed("rt::chan::close: the channel is closed already");
-  closed_ = true;
-  for (waiter_queue* queue : {&receivers_, &senders_}) {
-    while (waiter* one = queue->claim()) {
-      green_thread* owner = one->owner;
-      one->outcome.store(wait_outcome::closed, std::memory_order_release);  // pairs with await_outcome
-      unpark(*owner);
+  claimed_waiters claimed;
+  {
+    os::spin_guard guard(lock);
+    if (closed_) throw channel_closed("rt::chan::close: the channel is closed already");
+    closed_ = true;
+    for (waiter_queue* queue : {&receivers_, &senders_}) {
+      while (waiter* one = queue->claim()) claimed.add(*one);
     }
   }
+  claimed.tell_all(wait_outcome::closed);
 }
 
 // An operation on no channel: nothing but a deadline or cancellation ends it.
@@ -121,26 +118,23 @@ chan_status chan_core::wait_in(waiter_queue& queue, waiter& mine, wait_reason re
   lock.unlock();
   if (!await_outcome(mine, reason, deadline)) {
     lock.lock();
-    bool pending = mine.outcome.load(std::memory_order_relaxed) == wait_outcome::pending;
-    if (pending) queue.remove(mine);
+    queue.remove(mine);
     lock.unlock();
-    if (pending) {
-      throw_if_cancellation_pending(*mine.owner);
-      return chan_status::timed_out;
-    }
+    throw_if_cancellation_pending(*mine.owner);
+    return chan_status::timed_out;
   }
-  return mine.outcome.load(std::memory_order_acquire) == wait_outcome::done ? chan_status::ok : chan_status::closed;
+  return mine.outcome.load(std::memory_order_relaxed) == wait_outcome::done ? chan_status::ok : chan_status::closed;
 }
 
 chan_status chan_send(chan_core* core, void* element, std::int64_t deadline) {
   if (core == nullptr) return wait_without_channel(wait_reason::chan_send_nil, deadline);
   enter_operation();
   core->lock.lock();
-  green_thread* woken = nullptr;
-  chan_status status = core->send_now(element, woken);
+  waiter* served = nullptr;
+  chan_status status = core->send_now(element, served);
   if (status != chan_status::would_block) {
     core->lock.unlock();
-    if (woken != nullptr) unpark(*woken);
+    if (served != nullptr) tell(*served, wait_outcome::done);
     return status;
   }
   waiter mine;
@@ -153,11 +147,11 @@ chan_status chan_recv(chan_core* core, void* storage, std::int64_t deadline) {
   if (core == nullptr) return wait_without_channel(wait_reason::chan_receive_nil, deadline);
   enter_operation();
   core->lock.lock();
-  green_thread* woken = nullptr;
-  chan_status status = core->receive_now(storage, woken);
+  waiter* served = nullptr;
+  chan_status status = core->receive_now(storage, served);
   if (status != chan_status::would_block) {
     core->lock.unlock();
-    if (woken != nullptr) unpark(*woken);
+    if (served != nullptr) tell(*served, wait_outcome::done);
     return status;
   }
   waiter mine;

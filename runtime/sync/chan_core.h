@@ -21,8 +21,9 @@ class alignas(64) chan_core {
   void retain() noexcept { references_.fetch_add(1, std::memory_order_relaxed); }
   void release() noexcept;
 
-  chan_status send_now(void* element, green_thread*& woken) noexcept RT_REQUIRES(lock);
-  chan_status receive_now(void* storage, green_thread*& woken) noexcept RT_REQUIRES(lock);
+  /// `served` is a waiter whose operation this one completed: to be told `done` when the lock is given up.
+  chan_status send_now(void* element, waiter*& served) noexcept RT_REQUIRES(lock);
+  chan_status receive_now(void* storage, waiter*& served) noexcept RT_REQUIRES(lock);
   chan_status wait_in(waiter_queue& queue, waiter& mine, wait_reason reason, std::int64_t deadline) RT_RELEASE(lock);
   void close();
 
@@ -78,23 +79,23 @@ inline void enter_operation() {
 
 /// Sends or receives without waiting and without making way: for callers that hold a lock of their own.
 inline chan_status offer(chan_core& core, void* element) noexcept {
-  green_thread* woken = nullptr;
+  waiter* served = nullptr;
   chan_status status;
   {
     os::spin_guard guard(core.lock);
-    status = core.send_now(element, woken);
+    status = core.send_now(element, served);
   }
-  if (woken != nullptr) unpark(*woken);
+  if (served != nullptr) tell(*served, wait_outcome::done);
   return status;
 }
 inline chan_status take(chan_core& core, void* storage) noexcept {
-  green_thread* woken = nullptr;
+  waiter* served = nullptr;
   chan_status status;
   {
     os::spin_guard guard(core.lock);
-    status = core.receive_now(storage, woken);
+    status = core.receive_now(storage, served);
   }
-  if (woken != nullptr) unpark(*woken);
+  if (served != nullptr) tell(*served, wait_outcome::done);
   return status;
 }
 

@@ -25,19 +25,28 @@ void condition::enlist(void* node) noexcept {
 
 bool condition::await(void* node, std::int64_t deadline) noexcept {
   auto& mine = *static_cast<detail::waiter*>(node);
-  bool notified = await_outcome(mine, detail::wait_reason::condition_wait, deadline);
+  if (await_outcome(mine, detail::wait_reason::condition_wait, deadline)) return true;
   wait_list_access::guard guard(waiters_);
-  return notified || !wait_list_access::remove(waiters_, mine);
+  wait_list_access::remove(waiters_, mine);
+  return false;
 }
 
 void condition::notify_one() noexcept {
-  wait_list_access::guard guard(waiters_);
-  if (detail::waiter* one = wait_list_access::pop(waiters_); one != nullptr) wait_list_access::wake(*one);
+  detail::waiter* claimed = nullptr;
+  {
+    wait_list_access::guard guard(waiters_);
+    claimed = wait_list_access::claim(waiters_);
+  }
+  if (claimed != nullptr) tell(*claimed, detail::wait_outcome::done);
 }
 
 void condition::notify_all() noexcept {
-  wait_list_access::guard guard(waiters_);
-  while (detail::waiter* one = wait_list_access::pop(waiters_)) wait_list_access::wake(*one);
+  detail::claimed_waiters claimed;
+  {
+    wait_list_access::guard guard(waiters_);
+    while (detail::waiter* one = wait_list_access::claim(waiters_)) claimed.add(*one);
+  }
+  claimed.tell_all(detail::wait_outcome::done);
 }
 
 }  // namespace rt

@@ -6,8 +6,8 @@
 //
 // unlock() wakes the first waiter and leaves the mutex free meanwhile; a running green thread may take it before the
 // woken one does. That keeps the mutex busy instead of idle for the length of a wake-up (handed over at each unlock, it
-// would cost a wake-up and a switch each time). A waiter that has waited for over 1 ms is handed the mutex (Go's numbers
-// and rule), so nobody starves.
+// would cost a wake-up and a switch each time). A waiter that has waited for over 1 ms is handed the mutex (Go's
+// numbers and rule), so nobody starves.
 #include <array>
 
 #include "rt/chan.h"

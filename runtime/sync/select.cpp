@@ -22,9 +22,9 @@ namespace {
 // Selects of up to this many cases need no memory but the stack.
 constexpr std::size_t cases_on_stack = 8;
 
-chan_status try_case(select_case& one, green_thread*& woken) noexcept RT_NO_THREAD_SAFETY_ANALYSIS {
-  return one.kind == select_kind::send ? one.channel->send_now(one.element, woken)
-                                       : one.channel->receive_now(one.element, woken);
+chan_status try_case(select_case& one, waiter*& served) noexcept RT_NO_THREAD_SAFETY_ANALYSIS {
+  return one.kind == select_kind::send ? one.channel->send_now(one.element, served)
+                                       : one.channel->receive_now(one.element, served);
 }
 
 // A walk over all cases in random order: from a random start in steps that are coprime with the number.
@@ -75,11 +75,11 @@ class parked_select {
       std::size_t index = order.next();
       select_case& one = cases_[index];
       if (one.channel == nullptr) continue;
-      green_thread* woken = nullptr;
-      chan_status status = try_case(one, woken);
+      waiter* served = nullptr;
+      chan_status status = try_case(one, served);
       if (status == chan_status::would_block) continue;
       unlock_all();
-      if (woken != nullptr) unpark(*woken);
+      if (served != nullptr) tell(*served, wait_outcome::done);
       one.status = status;
       return static_cast<int>(index);
     }
@@ -105,20 +105,21 @@ class parked_select {
       }
       park_until(reason, deadline);
     }
-    // The winner's waker still holds its channel's lock while it moves the value and sets the outcome: once the locks
-    // have been ours, it is done.
-    lock_all();
-    for (std::size_t i = 0; i < count_; ++i) {
-      select_case& one = cases_[i];
-      if (one.channel != nullptr) one.channel->queue_of(one.kind == select_kind::send).remove(waiters_[i]);
-    }
-    unlock_all();
     int chosen = state_.chosen.load(std::memory_order_relaxed);
+    // The winner's waiter is out of its list, and its channel may be gone by the time that it is told (waiter.h).
+    for (int i = 0; i < static_cast<int>(count_); ++i) {
+      select_case& one = cases_[i];
+      if (one.channel == nullptr || i == chosen) continue;
+      os::spin_guard guard(one.channel->lock);
+      one.channel->queue_of(one.kind == select_kind::send).remove(waiters_[i]);
+    }
     if (chosen == select_state::gave_up) {
       throw_if_cancellation_pending(self);
       return select_none;
     }
-    bool done = waiters_[chosen].outcome.load(std::memory_order_acquire) == wait_outcome::done;
+    waiter& winner = waiters_[chosen];
+    while (!is_told(winner)) park(reason);  // the teller is on its way
+    bool done = winner.outcome.load(std::memory_order_relaxed) == wait_outcome::done;
     cases_[chosen].status = done ? chan_status::ok : chan_status::closed;
     return chosen;
   }
@@ -153,13 +154,13 @@ int select_wait(select_case* cases, std::size_t count, std::int64_t deadline, bo
       std::size_t index = order.next();
       select_case& one = cases[index];
       if (one.channel == nullptr) continue;
-      green_thread* woken = nullptr;
+      waiter* served = nullptr;
       chan_status status;
       {
         os::spin_guard guard(one.channel->lock);
-        status = try_case(one, woken);
+        status = try_case(one, served);
       }
-      if (woken != nullptr) unpark(*woken);
+      if (served != nullptr) tell(*served, wait_outcome::done);
       if (status == chan_status::would_block) continue;
       one.status = status;
       return static_cast<int>(index);

@@ -1,7 +1,7 @@
 // The inside of rt::detail::wait_list, which the public primitives carry: a lock word and a queue of waiters.
 //
-// A primitive may be destroyed by a green thread that has just been woken, while the waker is still on its way out of
-// the list's lock. So whoever has been woken passes through the lock once (leave) before it returns to its caller.
+// Either the waker claims under the lock and tells outside of it (waiter.h), or it wakes under the lock, and whoever
+// has been woken passes the lock before it returns to its caller, which may destroy the primitive.
 #pragma once
 
 #include "rt/sync.h"
@@ -34,6 +34,13 @@ struct wait_list_access {
     store(list, queue);
     return one;
   }
+  /// As waiter_queue::claim.
+  static waiter* claim(wait_list& list) noexcept {
+    waiter_queue queue = load(list);
+    waiter* one = queue.claim();
+    store(list, queue);
+    return one;
+  }
   /// False when it is no longer in the list: somebody has woken it.
   static bool remove(wait_list& list, waiter& one) noexcept {
     if (!one.queued) return false;
@@ -42,9 +49,6 @@ struct wait_list_access {
     store(list, queue);
     return true;
   }
-
-  /// Waits until the lock of the list has been given up by whoever woke the caller.
-  static void leave(wait_list& list) noexcept { guard passing(list); }
 
   /// Wakes one that was popped, under the guard. Nothing of `one` may be used afterwards.
   static void wake(waiter& one) noexcept {

@@ -1,8 +1,14 @@
 // A green thread in a list of those who wait; it stands on the waiting green thread's own stack.
 //
-// Whoever wakes it takes it out of the list and sets `outcome` last, both under the list's lock; afterwards only the
-// copied pointer of its owner is used, since the owner may have seen the outcome (any stale token wakes it) and have
-// left the frame in which the waiter stands.
+// Whoever wakes it takes it out of the list under the list's lock and sets `outcome` last; afterwards only the copied
+// pointer of its owner is used, since the owner may have seen the outcome (any stale token wakes it) and have left the
+// frame in which the waiter stands.
+//
+// The race by name: *told and gone*. A channel or a condition may be destroyed by either side as soon as it knows that
+// the other one was served: it lies on a stack, and the other green thread has it by reference. So the teller tells
+// when it has left the lock (claim, unlock, tell), and the told one touches nothing of it any more. A waiter that gives
+// up must touch it, to leave the list; so claiming and giving up exclude each other by one exchange of `outcome` (for a
+// select, of its `chosen`).
 #pragma once
 
 #include <atomic>
@@ -21,7 +27,13 @@ struct select_state {
   std::atomic<int> chosen{undecided};
 };
 
-enum class wait_outcome : std::uint8_t { pending, done, closed };
+enum class wait_outcome : std::uint8_t {
+  pending,
+  claimed,  // somebody is about to tell
+  gave_up,  // timed out or cancelled
+  done,
+  closed,
+};
 
 struct waiter {
   green_thread* owner = nullptr;
@@ -32,6 +44,16 @@ struct waiter {
   int select_index = 0;
   std::atomic<wait_outcome> outcome{wait_outcome::pending};
   bool queued = false;
+
+  /// Under the list's lock. True when the caller, and nobody else, is to tell it.
+  bool claim() noexcept {
+    if (select != nullptr) {
+      int undecided = select_state::undecided;
+      return select->chosen.compare_exchange_strong(undecided, select_index, std::memory_order_acq_rel);
+    }
+    wait_outcome is_pending = wait_outcome::pending;
+    return outcome.compare_exchange_strong(is_pending, wait_outcome::claimed, std::memory_order_acq_rel);
+  }
 };
 static_assert(sizeof(waiter) <= 64, "rt::condition reserves 64 bytes for it");
 
@@ -85,13 +107,11 @@ class waiter_queue {
     if (one != nullptr) remove(*one);
     return one;
   }
-  /// The oldest waiter that is still to be had: a select that has chosen another case is passed over.
+  /// The oldest waiter that is still to be had, for tell(): one that gave up and a select that has chosen another case
+  /// are passed over.
   waiter* claim() noexcept {
     while (waiter* one = pop()) {
-      if (one->select == nullptr) return one;
-      int undecided = select_state::undecided;
-      if (one->select->chosen.compare_exchange_strong(undecided, one->select_index, std::memory_order_acq_rel))
-        return one;
+      if (one->claim()) return one;
     }
     return nullptr;
   }
@@ -101,15 +121,52 @@ class waiter_queue {
   waiter* last_ = nullptr;
 };
 
-/// Parks the calling green thread until its waiter's outcome is set, the deadline passes, or it is cancelled. True when
-/// the outcome is set.
+/// Tells a claimed waiter and wakes it. Not under the list's lock; neither `one` nor the list may be used afterwards.
+inline void tell(waiter& one, wait_outcome outcome) noexcept {
+  green_thread* owner = one.owner;
+  one.outcome.store(outcome, std::memory_order_release);  // pairs with is_told
+  unpark(*owner);
+}
+
+/// Claimed waiters, to be told one after the other when the list's lock has been given up.
+class claimed_waiters {
+ public:
+  void add(waiter& one) noexcept {
+    one.next = nullptr;
+    *last_ = &one;
+    last_ = &one.next;
+  }
+  void tell_all(wait_outcome outcome) noexcept {
+    while (first_ != nullptr) {
+      waiter& one = *first_;
+      first_ = one.next;
+      tell(one, outcome);
+    }
+  }
+
+ private:
+  waiter* first_ = nullptr;  // linked by `next`, which a waiter outside of a list does not need
+  waiter** last_ = &first_;
+};
+
+inline bool is_told(const waiter& one) noexcept {
+  return one.outcome.load(std::memory_order_acquire) >= wait_outcome::done;  // pairs with the teller
+}
+
+/// Parks the calling green thread until its waiter is told (true), the deadline passes, or it is cancelled (false:
+/// nobody claims it any more, and it is the caller's business to take it out of the list).
 inline bool await_outcome(waiter& mine, wait_reason reason, std::int64_t deadline) noexcept {
-  while (true) {
-    if (mine.outcome.load(std::memory_order_acquire) != wait_outcome::pending) return true;  // pairs with the waker
-    if (cancellation_pending(*mine.owner)) return false;
-    if (deadline != INT64_MAX && os::nanotime() >= deadline) return false;
+  while (!is_told(mine)) {
+    if (cancellation_pending(*mine.owner) || (deadline != INT64_MAX && os::nanotime() >= deadline)) {
+      wait_outcome is_pending = wait_outcome::pending;
+      if (mine.outcome.compare_exchange_strong(is_pending, wait_outcome::gave_up, std::memory_order_acq_rel))
+        return false;
+      while (!is_told(mine)) park(reason);  // the teller is on its way
+      return true;
+    }
     park_until(reason, deadline);
   }
+  return true;
 }
 
 }  // namespace rt::detail

@@ -88,6 +88,9 @@ struct element_storage {
 ///
 /// Blocking members (send, recv and their timed forms) must be called on a green thread and throw rt::cancelled when it
 /// is cancelled. The others may be called from any thread.
+///
+/// A green thread that has a channel by reference only may be served by it last: whoever knows from the channel itself
+/// (a value came or went, it was closed) that the other side was served may destroy the last handle at once.
 template <class T>
 class chan {
   static_assert(std::is_nothrow_move_constructible_v<T>, "channel elements must be movable without throwing");

@@ -67,7 +67,8 @@ class mutex {
   std::atomic<std::uint32_t> state_{0};
 };
 
-/// Waiting for a change of data that a mutex protects.
+/// Waiting for a change of data that a mutex protects. May be destroyed as soon as all that wait have been notified, as
+/// std::condition_variable may.
 class condition {
  public:
   constexpr condition() noexcept = default;
@@ -100,7 +101,7 @@ class condition {
  private:
   static std::int64_t deadline_in(std::chrono::nanoseconds length) noexcept;
   void enlist(void* node) noexcept;
-  bool await(void* node, std::int64_t deadline) noexcept;  // 1: notified, 0: timed out or cancelled
+  bool await(void* node, std::int64_t deadline) noexcept;  // true: notified, false: timed out or cancelled
   static void throw_if_cancelled();
 
   template <class Lock>

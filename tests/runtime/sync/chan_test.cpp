@@ -52,6 +52,33 @@ TEST_P(channels, buffered_blocks_when_full_and_keeps_the_order) {
   });
 }
 
+// A channel by reference, destroyed by the one who was told: the other side must have left it by then.
+TEST_P(channels, who_was_told_may_destroy_it) {
+  run([] {
+    std::atomic<int> ended{0};
+    const int rounds = rt_test::scaled(20'000);
+    for (int round = 0; round < rounds; ++round) {
+      auto channel = std::make_unique<rt::chan<int>>();
+      const int way = round % 5;
+      rt::go([&ended, way, here = channel.get()] {
+        if (way == 0) here->close();
+        if (way == 1) here->send(1);
+        if (way == 2) here->recv();
+        if (way == 3) rt::select(rt::on_recv(*here, [](std::optional<int>) {}), rt::after(10s, [] {}));
+        if (way == 4) here->send_for(1, 10s);
+        ++ended;
+      });
+      if (way == 2 || way == 3) {
+        channel->send(1);
+      } else {
+        EXPECT_EQ(channel->recv().has_value(), way != 0);
+      }
+      channel.reset();
+    }
+    EXPECT_TRUE(rt_test::eventually([&] { return ended == rounds; }));
+  });
+}
+
 TEST_P(channels, closing_drains_then_ends_and_wakes_everybody) {
   run([] {
     rt::chan<int> channel(2);

@@ -172,6 +172,35 @@ TEST_P(mutexes, condition_wakes_one_or_all) {
   });
 }
 
+// The condition on a stack, destroyed by the one who was notified or by the one who notified.
+TEST_P(mutexes, who_was_notified_may_destroy_the_condition) {
+  run([] {
+    std::atomic<int> ended{0};
+    const int rounds = rt_test::scaled(10'000);
+    for (int round = 0; round < rounds; ++round) {
+      rt::mutex lock;
+      auto changed = std::make_unique<rt::condition>();
+      bool is_changed = false;
+      rt::wait_group waits;
+      waits.add();
+      rt::go([&lock, &is_changed, &waits, &ended, here = changed.get()] {
+        lock.lock();
+        waits.done();
+        while (!is_changed) here->wait(lock);
+        lock.unlock();
+        ++ended;
+      });
+      waits.wait();
+      lock.lock();
+      is_changed = true;
+      changed->notify_all();
+      changed.reset();
+      lock.unlock();
+      while (ended != round + 1) rt::yield();
+    }
+  });
+}
+
 TEST_P(mutexes, condition_with_a_deadline) {
   run([] {
     rt::mutex mutex;
