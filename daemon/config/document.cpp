@@ -99,7 +99,8 @@ class tree_builder final : public nlohmann::json_sax<nlohmann::json> {
     context.text = text_;
     context.last_read = bytes_read == 0 ? 0 : bytes_read - 1;
     const std::string_view what = error.what();
-    const bool broken_word = what.find("invalid literal") != what.npos || what.find("invalid number") != what.npos;
+    const bool broken_word =
+        what.find("invalid literal") != std::string_view::npos || what.find("invalid number") != std::string_view::npos;
     context.token = failing_token(bytes_read, broken_word);
     context.after_document = open_.empty() && values_ > 0;
     context.parser_message = what;

@@ -274,7 +274,7 @@ void managed_sandbox::blame_plugin(const host_end& end) {
 void managed_sandbox::end_gracefully(std::string reason, std::string detail) {
   state_ = sandbox_state::stopping;
   heartbeat_timer_.cancel();
-  host_->expect_end(reason, detail);
+  host_->expect_end(std::move(reason), std::move(detail));
   host_->request("shutdown", {{"grace_seconds", seconds(settings_.stop_timeout)}}, settings_.stop_timeout,
                  [](const host_answer&) {});
   stop_timer_.start(settings_.stop_timeout + 1s, [this] {

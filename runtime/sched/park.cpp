@@ -166,14 +166,10 @@ void park_until(wait_reason reason, std::int64_t deadline) noexcept {
 bool claim_parked(green_thread& one) noexcept {
   std::uint32_t word = one.park.load(std::memory_order_relaxed);
   while (true) {
-    if (word == park_word::notified) {
-      // Already told. The exchange orders what the caller wrote before with the token's taker all the same.
-      if (one.park.compare_exchange_weak(word, park_word::notified, std::memory_order_acq_rel)) return false;
-    } else if (word == park_word::active) {
-      if (one.park.compare_exchange_weak(word, park_word::notified, std::memory_order_acq_rel)) return false;
-    } else if (one.park.compare_exchange_weak(word, park_word::active, std::memory_order_acq_rel)) {
-      return true;
-    }
+    bool parked = word == park_word::parked;
+    // One that has the token already gets it again: the exchange orders what the caller wrote before with its taker.
+    std::uint32_t next = parked ? park_word::active : park_word::notified;
+    if (one.park.compare_exchange_weak(word, next, std::memory_order_acq_rel)) return parked;
   }
 }
 

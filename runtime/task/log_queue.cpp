@@ -1,5 +1,7 @@
 #include "runtime/task/log_queue.h"
 
+#include <utility>
+
 #include "runtime/os/futex.h"
 
 namespace rt::detail {
@@ -39,8 +41,7 @@ void log_queue::take(std::vector<log_line>& to) {
     for (; expected > 0; --expected) {
       log_line& line = ring_[first_];
       bytes_ -= line.message.size();
-      to.push_back(std::move(line));
-      line.message.clear();
+      to.push_back(std::exchange(line, {}));
       first_ = (first_ + 1) % ring_.size();
       --count_;
     }

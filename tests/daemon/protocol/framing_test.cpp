@@ -123,7 +123,7 @@ TEST(lines, random_cuts_give_the_same_lines) {
     std::vector<std::string> lines;
     std::string stream;
     for (std::size_t i = 0, n = random() % 30; i < n; ++i) {
-      lines.push_back(std::string(random() % 5000, static_cast<char>('a' + random() % 26)));
+      lines.emplace_back(random() % 5000, static_cast<char>('a' + random() % 26));
       stream += lines.back() + "\n";
     }
     line_decoder decoder;

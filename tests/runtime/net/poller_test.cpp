@@ -14,7 +14,6 @@ namespace rt::net::testing {
 namespace {
 
 using detail::descriptor_table;
-using detail::direction;
 using detail::epoll_poller;
 using detail::poll_descriptor;
 

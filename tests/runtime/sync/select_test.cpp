@@ -48,7 +48,7 @@ TEST_P(selecting, chooses_at_random_among_the_ready) {
                  rt::on_recv(channels[2], refill(2)), rt::on_recv(channels[3], refill(3)));
     }
     // 1000 each is expected; 5 standard deviations are 137.
-    for (int count : chosen) EXPECT_NEAR(count, rounds / 4, 200);
+    for (int count : chosen) EXPECT_NEAR(count, rounds / 4.0, 200);
   });
 }
 
