@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <mutex>
 #include <stdexcept>
 
@@ -173,8 +174,10 @@ TEST_P(tasks, cancel_what_is_left_when_the_entry_returns) {
 
 TEST_P(tasks, stop) {
   run([] {
-    observed_task task([](rt::task& self) {
+    std::atomic<bool> began{false};  // which is after `running` was reported
+    observed_task task([&](rt::task& self) {
       EXPECT_FALSE(self.stopping());
+      began = true;
       try {
         rt::sleep_for(1h);
       } catch (const rt::cancelled&) {
@@ -184,6 +187,7 @@ TEST_P(tasks, stop) {
     });
     task.state->start();
     task.wait_for(task_phase::running);
+    EXPECT_TRUE(rt_test::eventually([&] { return began.load(); }));
     task.state->stop();
     task.state->stop();
     EXPECT_EQ(task.wait_for_end(), task_phase::cancelled);
