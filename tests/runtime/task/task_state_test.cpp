@@ -174,8 +174,9 @@ TEST_P(tasks, cancel_what_is_left_when_the_entry_returns) {
 
 TEST_P(tasks, stop) {
   run([] {
-    std::atomic<bool> began{false};  // which is after `running` was reported
-    observed_task task([&](rt::task& self) {
+    static std::atomic<bool> began;  // which is after `running` was reported
+    began = false;
+    observed_task task([](rt::task& self) {
       EXPECT_FALSE(self.stopping());
       began = true;
       try {
@@ -187,7 +188,7 @@ TEST_P(tasks, stop) {
     });
     task.state->start();
     task.wait_for(task_phase::running);
-    EXPECT_TRUE(rt_test::eventually([&] { return began.load(); }));
+    EXPECT_TRUE(rt_test::eventually([] { return began.load(); }));
     task.state->stop();
     task.state->stop();
     EXPECT_EQ(task.wait_for_end(), task_phase::cancelled);
