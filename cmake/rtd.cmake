@@ -162,8 +162,7 @@ function(rtd_valgrind_test name filter)
   if(RTD_VALGRIND AND NOT RTD_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
     add_test(NAME ${RTD_TEST_PREFIX}${name}.under_valgrind
              COMMAND ${RTD_VALGRIND} -q --error-exitcode=9 $<TARGET_FILE:${name}> --gtest_filter=${filter})
-    set_tests_properties(${RTD_TEST_PREFIX}${name}.under_valgrind PROPERTIES TIMEOUT 600 PROCESSORS 2
-                         LABELS "runtime;valgrind")
+    set_tests_properties(${RTD_TEST_PREFIX}${name}.under_valgrind PROPERTIES TIMEOUT 600 LABELS "runtime;valgrind")
   endif()
 endfunction()
 
@@ -171,8 +170,12 @@ function(rtd_python_test name file)
   cmake_parse_arguments(PARSE_ARGV 2 arg "" "PROCESSORS;TIMEOUT" "LABELS;ARGS")
   rtd_refuse_unknown(${name} "${arg_UNPARSED_ARGUMENTS}" "${arg_KEYWORDS_MISSING_VALUES}")
   if(NOT arg_PROCESSORS)
-    # Such a test starts a daemon, its hosts and its clients.
-    set(arg_PROCESSORS 2)
+    # Such a test starts a daemon, its hosts and its clients. It spends most of its time in waiting for them; only a
+    # sanitizer makes them so slow that they need the machine for themselves.
+    set(arg_PROCESSORS 1)
+    if(RTD_SANITIZE)
+      set(arg_PROCESSORS 2)
+    endif()
   endif()
   cmake_path(ABSOLUTE_PATH file NORMALIZE)
   add_test(NAME ${RTD_TEST_PREFIX}${name} COMMAND ${RTD_TEST_LAUNCHER} /usr/bin/python3 -B
