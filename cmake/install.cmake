@@ -1,17 +1,20 @@
-# What `cmake --install` puts where. Components: daemon, plugins (each by rtd_plugin), dev (for plugin authors).
+# What `cmake --install` puts where. Components: daemon (with its units and manuals), plugins (each by rtd_plugin), dev
+# (for plugin authors).
 include_guard(GLOBAL)
 include(CMakePackageConfigHelpers)
 
 # rtd looks for rtd-host in ../libexec/rtd, after its own folder.
-foreach(program rtd rtctl)
-  if(TARGET ${program})
-    install(TARGETS ${program} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT daemon)
-    set_property(GLOBAL APPEND PROPERTY RTD_PRODUCTS ${program})
+function(install_program name destination)
+  if(TARGET ${name})
+    install(TARGETS ${name} RUNTIME DESTINATION ${destination} COMPONENT daemon)
+    set_property(GLOBAL APPEND PROPERTY RTD_PRODUCTS ${name})
   endif()
-endforeach()
-if(TARGET rtd-host)
-  install(TARGETS rtd-host RUNTIME DESTINATION ${CMAKE_INSTALL_LIBEXECDIR}/rtd COMPONENT daemon)
-  set_property(GLOBAL APPEND PROPERTY RTD_PRODUCTS rtd-host)
+endfunction()
+install_program(rtd ${CMAKE_INSTALL_SBINDIR})
+install_program(rtctl ${CMAKE_INSTALL_BINDIR})
+install_program(rtd-host ${CMAKE_INSTALL_LIBEXECDIR}/rtd)
+if(TARGET rtd)
+  include(install_service)
 endif()
 
 # Programs and plugins without tests and benchmarks.
@@ -35,3 +38,4 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FUL
 list(JOIN RTD_CODE_OPTIONS " " code_options)
 configure_file(cmake/rtd.pc.in ${CMAKE_BINARY_DIR}/package/rtd.pc @ONLY)
 install(FILES ${CMAKE_BINARY_DIR}/package/rtd.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT dev)
+install(FILES docs/man/rt.3 DESTINATION ${CMAKE_INSTALL_MANDIR}/man3 COMPONENT dev)

@@ -3,12 +3,15 @@
 #   rtd_library(NAME SOURCES a.cpp … [LINK lib …])             static library, or interface library without SOURCES
 #   rtd_executable(NAME SOURCES … [LINK …] [EXPORTS])          build/<preset>/bin/NAME
 #   rtd_plugin(NAME SOURCES … [LINK …])                        build/<preset>/plugins/NAME.so
-#   rtd_test(NAME SOURCES … [LINK …] [LABELS …] [EXPORTS] [SINGLE] [PROCESSORS n] [TIMEOUT seconds])
+#   rtd_test(NAME SOURCES … [LINK …] [LABELS …] [ALONE] [EXPORTS] [SINGLE] [PROCESSORS n] [TIMEOUT seconds])
 #   rtd_valgrind_test(NAME FILTER)                             these cases of that test program once more, under Valgrind
 #   rtd_python_test(NAME FILE [LABELS …] [PROCESSORS n] [TIMEOUT seconds] [ARGS …])
 #
 # LINK is public. EXPORTS links the whole runtime into the program and exports its symbols, as loading plugins needs.
-# rtd_test registers each test case of a GoogleTest program as a test of its own; SINGLE registers the program as one.
+# rtd_test registers each test case of a GoogleTest program as a test of its own. Under an emulator it is each suite,
+# unless the cases want to be ALONE in a process: what one leaves on a stack keeps objects of the next alive. SINGLE
+# registers the program as one. A test of the runtime is registered once more, as gcstress.NAME, with the collector's own
+# checks.
 # A test's labels are the folders below tests/ that it lies in ("runtime", "daemon", …) and those given.
 include_guard(GLOBAL)
 
@@ -72,8 +75,10 @@ elseif(RTD_SANITIZE STREQUAL "thread")
     # ThreadSanitizer does not model atomic_thread_fence; the runtime issues fences beside atomics that it does model.
     set(RTD_SANITIZE_COMPILE_OPTIONS -Wno-tsan)
   endif()
+elseif(RTD_SANITIZE STREQUAL "fuzzer")
+  set(RTD_SANITIZE_OPTIONS -fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=undefined)
 elseif(RTD_SANITIZE)
-  message(FATAL_ERROR "RTD_SANITIZE is \"${RTD_SANITIZE}\"; it may be address, thread or empty")
+  message(FATAL_ERROR "RTD_SANITIZE is \"${RTD_SANITIZE}\"; it may be address, thread, fuzzer or empty")
 endif()
 
 # rtd_house_rules(TARGET): flags, include root and definitions for a target that has sources.
@@ -129,7 +134,7 @@ function(rtd_plugin name)
 endfunction()
 
 function(rtd_test name)
-  cmake_parse_arguments(PARSE_ARGV 1 arg "EXPORTS;SINGLE" "PROCESSORS;TIMEOUT" "SOURCES;LINK;LABELS")
+  cmake_parse_arguments(PARSE_ARGV 1 arg "ALONE;EXPORTS;SINGLE" "PROCESSORS;TIMEOUT" "SOURCES;LINK;LABELS")
   rtd_refuse_unknown(${name} "${arg_UNPARSED_ARGUMENTS}" "${arg_KEYWORDS_MISSING_VALUES}")
   rtd_program(${name} "${arg_SOURCES}" "${arg_LINK};GTest::gmock;GTest::gtest;GTest::gtest_main;Threads::Threads"
               "${arg_EXPORTS}")
@@ -141,15 +146,20 @@ function(rtd_test name)
   if(arg_SINGLE)
     add_test(NAME ${RTD_TEST_PREFIX}${name} COMMAND ${name})
     set_tests_properties(${RTD_TEST_PREFIX}${name} PROPERTIES ${properties} LABELS "${labels}")
+  elseif(CMAKE_CROSSCOMPILING AND NOT arg_ALONE)
+    # By suite: a process takes a third of a second to start under an emulator.
+    rtd_discover_suites(${name} "${RTD_TEST_PREFIX}" "${CMAKE_CROSSCOMPILING_EMULATOR}")
   else()
-    gtest_discover_tests(${name} TEST_PREFIX "${RTD_TEST_PREFIX}${name}." TEST_LIST discovered DISCOVERY_TIMEOUT 120
-                         NO_PRETTY_VALUES PROPERTIES ${properties})
-    # gtest_discover_tests flattens lists, so the labels are set afterwards, when ctest reads what was discovered.
-    set(labels_file ${CMAKE_CURRENT_BINARY_DIR}/${name}_labels.cmake)
-    file(WRITE ${labels_file} "foreach(test \${discovered})\n"
-                              "  set_tests_properties(\${test} PROPERTIES LABELS \"${labels}\")\n"
-                              "endforeach()\nset(discovered)\n")
-    set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${labels_file})
+    rtd_discover_cases(${name} "${RTD_TEST_PREFIX}")
+  endif()
+  if("runtime" IN_LIST labels AND NOT arg_SINGLE AND NOT RTD_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+    # Once more with collections at any time, each checked; by suite where cases do not mind each other's leftovers.
+    set(checks RT_DEBUG=gccheckmark=1,gccheckheap=1,gcstress=200)
+    if(arg_ALONE)
+      rtd_discover_cases(${name} gcstress. ENVIRONMENT ${checks})
+    else()
+      rtd_discover_suites(${name} gcstress. "${CMAKE_COMMAND};-E;env;${checks}")
+    endif()
   endif()
   if("runtime" IN_LIST labels)
     set_property(GLOBAL APPEND PROPERTY RTD_RUNTIME_TEST_TARGETS ${name})
@@ -161,7 +171,8 @@ function(rtd_valgrind_test name filter)
   find_program(RTD_VALGRIND valgrind)
   if(RTD_VALGRIND AND NOT RTD_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
     add_test(NAME ${RTD_TEST_PREFIX}${name}.under_valgrind
-             COMMAND ${RTD_VALGRIND} -q --error-exitcode=9 $<TARGET_FILE:${name}> --gtest_filter=${filter})
+             COMMAND ${RTD_VALGRIND} -q --error-exitcode=9 --suppressions=${RTD_TESTS_ROOT}/valgrind.supp
+                     $<TARGET_FILE:${name}> --gtest_filter=${filter})
     set_tests_properties(${RTD_TEST_PREFIX}${name}.under_valgrind PROPERTIES TIMEOUT 600 LABELS "runtime;valgrind")
   endif()
 endfunction()
@@ -237,6 +248,35 @@ macro(rtd_test_properties properties_variable labels_variable)
   endif()
   set(${properties_variable} TIMEOUT ${arg_TIMEOUT} PROCESSORS ${arg_PROCESSORS})
 endmacro()
+
+# Registers the cases of GoogleTest program NAME, each as a test; uses `properties` and `labels` of the caller.
+function(rtd_discover_cases name prefix)
+  gtest_discover_tests(${name} TEST_PREFIX "${prefix}${name}." TEST_LIST discovered DISCOVERY_TIMEOUT 120
+                       NO_PRETTY_VALUES PROPERTIES ${properties} ${ARGN})
+  # gtest_discover_tests flattens lists, so the labels are set afterwards, when ctest reads what was discovered.
+  set(labels_file ${CMAKE_CURRENT_BINARY_DIR}/${prefix}${name}_labels.cmake)
+  file(WRITE ${labels_file} "foreach(test \${discovered})\n"
+                            "  set_tests_properties(\${test} PROPERTIES LABELS \"${labels}\")\n"
+                            "endforeach()\nset(discovered)\n")
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${labels_file})
+endfunction()
+
+# The same for its suites, started by LAUNCHER.
+function(rtd_discover_suites name prefix launcher)
+  set(suites_file ${CMAKE_CURRENT_BINARY_DIR}/${prefix}${name}_suites.cmake)
+  if(NOT EXISTS ${suites_file})
+    file(WRITE ${suites_file} "add_test(${prefix}${name}_NOT_BUILT ${name}_NOT_BUILT)\n")
+  endif()
+  string(REPLACE ";" " " flat_properties "${properties}")
+  add_custom_command(
+    TARGET ${name} POST_BUILD
+    BYPRODUCTS ${suites_file}
+    COMMAND ${CMAKE_COMMAND} -D PROGRAM=$<TARGET_FILE:${name}> -D "EMULATOR=${launcher}" -D
+            PREFIX=${prefix}${name}. -D "PROPERTIES=${flat_properties}" -D "LABELS=${labels}" -D
+            OUTPUT=${suites_file} -P ${RTD_SOURCE_ROOT}/cmake/discover_suites.cmake
+    VERBATIM)
+  set_property(DIRECTORY APPEND PROPERTY TEST_INCLUDE_FILES ${suites_file})
+endfunction()
 
 function(rtd_refuse_unknown name unknown empty)
   if(unknown)

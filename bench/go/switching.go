@@ -111,8 +111,7 @@ func skynet(results chan<- uint64, first, leaves uint64) {
 	results <- sum
 }
 
-func skynet100k(count uint64) sample {
-	const leaves = 100_000
+func skynetOf(leaves, count uint64) sample {
 	results := make(chan uint64)
 	start := time.Now()
 	for i := uint64(0); i < count; i++ {
@@ -124,3 +123,6 @@ func skynet100k(count uint64) sample {
 	found.value /= 1e6
 	return found
 }
+
+func skynet100k(count uint64) sample { return skynetOf(100_000, count) }
+func skynet1m(count uint64) sample   { return skynetOf(1_000_000, count) }

@@ -2,7 +2,23 @@ package main
 
 import "time"
 
-func timerArmStop(count uint64) sample {
+func timerArmStop(count uint64) sample { return armAndStop(count) }
+
+func timer1mArmStop(count uint64) sample {
+	const others = 1_000_000
+	armed := make([]*time.Timer, 0, others)
+	// From half an hour to one and a half, in no order: half of them are due before the timer that is measured.
+	for i := 0; i < others; i++ {
+		armed = append(armed, time.NewTimer(30*time.Minute+time.Duration(i*7919%others*3600)*time.Microsecond))
+	}
+	found := armAndStop(count)
+	for _, one := range armed {
+		require(one.Stop(), "a timer of half an hour was over at once")
+	}
+	return found
+}
+
+func armAndStop(count uint64) sample {
 	var stopped uint64
 	start := time.Now()
 	for i := uint64(0); i < count; i++ {

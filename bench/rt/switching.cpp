@@ -44,6 +44,19 @@ void skynet(const rt::chan<std::uint64_t>& results, std::uint64_t first, std::ui
   results.send(sum);
 }
 
+bench::sample skynet_of(std::uint64_t leaves, std::uint64_t count) {
+  rt::chan<std::uint64_t> results;
+  const std::int64_t start = bench::now_ns();
+  for (std::uint64_t i = 0; i < count; ++i) {
+    rt::go(skynet, results, std::uint64_t{0}, leaves);
+    bench::require(results.recv() == leaves * (leaves - 1) / 2, "the leaves do not add up");
+  }
+  const std::int64_t end = bench::now_ns();
+  bench::sample found = bench::per_operation(count, end - start);
+  found.value /= 1e6;
+  return found;
+}
+
 }  // namespace
 
 bench::sample yield(std::uint64_t count) {
@@ -95,18 +108,7 @@ bench::sample spawn_batch(std::uint64_t count) {
   return bench::per_operation(batches * batch, end - start);
 }
 
-bench::sample skynet_100k(std::uint64_t count) {
-  constexpr std::uint64_t leaves = 100'000;
-  rt::chan<std::uint64_t> results;
-  const std::int64_t start = bench::now_ns();
-  for (std::uint64_t i = 0; i < count; ++i) {
-    rt::go(skynet, results, std::uint64_t{0}, leaves);
-    bench::require(results.recv() == leaves * (leaves - 1) / 2, "the leaves do not add up");
-  }
-  const std::int64_t end = bench::now_ns();
-  bench::sample found = bench::per_operation(count, end - start);
-  found.value /= 1e6;
-  return found;
-}
+bench::sample skynet_100k(std::uint64_t count) { return skynet_of(100'000, count); }
+bench::sample skynet_1m(std::uint64_t count) { return skynet_of(1'000'000, count); }
 
 }  // namespace bench_rt

@@ -8,7 +8,9 @@ namespace bench_rt {
 
 using namespace std::chrono_literals;
 
-bench::sample timer_arm_stop(std::uint64_t count) {
+namespace {
+
+bench::sample arm_and_stop(std::uint64_t count) {
   std::uint64_t stopped = 0;
   const std::int64_t start = bench::now_ns();
   for (std::uint64_t i = 0; i < count; ++i) {
@@ -18,6 +20,22 @@ bench::sample timer_arm_stop(std::uint64_t count) {
   const std::int64_t end = bench::now_ns();
   bench::require(stopped == count, "a timer that was armed says that it was not");
   return bench::per_operation(count, end - start);
+}
+
+}  // namespace
+
+bench::sample timer_arm_stop(std::uint64_t count) { return arm_and_stop(count); }
+
+bench::sample timer_1m_arm_stop(std::uint64_t count) {
+  constexpr std::int64_t others = 1'000'000;
+  std::vector<rt::timer> armed;
+  armed.reserve(others);
+  // From half an hour to one and a half, in no order: half of them are due before the timer that is measured.
+  for (std::int64_t i = 0; i < others; ++i)
+    armed.emplace_back(30min + std::chrono::microseconds(i * 7919 % others * 3600));
+  bench::sample found = arm_and_stop(count);
+  for (rt::timer& one : armed) bench::require(one.stop(), "a timer of half an hour was over at once");
+  return found;
 }
 
 bench::sample timer_reset_stop(std::uint64_t count) {

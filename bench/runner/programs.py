@@ -62,6 +62,10 @@ class Programs:
             text = f"BENCH_SECONDS={effort.seconds} {text}"
         return parse_line(run(command, environment, effort.timeout)), [text]
 
+    def run_row(self, who, name, count, effort):
+        """Runs one row of a program with this count. Returns its line of JSON as a dictionary."""
+        return parse_line(run([self.path(who), name, str(count)], {}, effort.timeout))
+
     def measure_echo(self, who, measurement, effort):
         server_command = [self.path(who), "echo_server", "0"]
         with serving(server_command) as port:

@@ -12,6 +12,8 @@ SCALES = {
     "ms": [(1, "ms"), (1e3, "s")],
     "s": [(1e-6, "us"), (1e-3, "ms"), (1, "s")],
     "bytes": [(1, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB")],
+    "ratio": [(1, "x")],
+    "MB/s": [(1, "MB/s"), (1e3, "GB/s")],
     "1/s": [(1, "/s"), (1e3, "k/s"), (1e6, "M/s")],
 }
 
@@ -49,11 +51,12 @@ def ratio_text(row):
 
 
 def goal_text(row):
+    texts = []
+    if row["goal"] is not None:
+        texts.append(f"{row['goal']:g} x")
     if row["at_most"] is not None:
-        return f"at most {value_text(row['at_most'], row['unit'])}"
-    if row["goal"] is None:
-        return "-"
-    return f"{row['goal']:g} x"
+        texts.append(f"at most {value_text(row['at_most'], row['unit'])}")
+    return ", ".join(texts) or "-"
 
 
 def verdict(row):

@@ -38,6 +38,7 @@ change compare(const plugin& from, const plugin& to) {
 change compare(const sandbox& from, const sandbox& to, bool other_binary) {
   return comparison()
       .field(from.max_procs, to.max_procs, "max_procs", effect::live)
+      .field(from.gc, to.gc, "gc", effect::live)
       .field(from.restart, to.restart, "restart", effect::live)
       .field(from.stop_timeout, to.stop_timeout, "stop_timeout", effect::live)
       .field(from.stack_size, to.stack_size, "stack_size", effect::restart)
@@ -45,6 +46,13 @@ change compare(const sandbox& from, const sandbox& to, bool other_binary) {
       .field(from.limits.processes, to.limits.processes, "limits.processes", effect::restart)
       .field(from.limits.file_size, to.limits.file_size, "limits.file_size", effect::restart)
       .field(from.limits.core, to.limits.core, "limits.core", effect::restart)
+      .field(from.limits.memory, to.limits.memory, "limits.memory", effect::restart)
+      .field(from.limits.threads, to.limits.threads, "limits.threads", effect::restart)
+      .field(from.limits.cpus, to.limits.cpus, "limits.cpus", effect::restart)
+      .field(from.limits.io_weight, to.limits.io_weight, "limits.io_weight", effect::restart)
+      .field(from.limits.io_read, to.limits.io_read, "limits.io_read", effect::restart)
+      .field(from.limits.io_write, to.limits.io_write, "limits.io_write", effect::restart)
+      .field(from.isolation, to.isolation, "isolation", effect::restart)
       .field(false, other_binary, "host_binary", effect::restart)
       .take();
 }
@@ -52,13 +60,24 @@ change compare(const sandbox& from, const sandbox& to, bool other_binary) {
 change compare(const task& from, const task& to, bool other_plugin_file) {
   return comparison()
       .field(from.restart, to.restart, "restart", effect::live)
+      .field(from.drain_timeout, to.drain_timeout, "drain_timeout", effect::live)
+      .field(from.cancel_timeout, to.cancel_timeout, "cancel_timeout", effect::live)
       .field(from.stop_timeout, to.stop_timeout, "stop_timeout", effect::live)
       .field(from.autostart, to.autostart, "autostart", effect::live)
+      .field(from.schedule, to.schedule, "schedule", effect::live)
+      .field(from.weight, to.weight, "weight", effect::live)
+      .field(from.scheduling, to.scheduling, "class", effect::live)
+      .field(from.after, to.after, "after", effect::live)
+      .field(from.required, to.required, "requires", effect::live)
+      .field(from.limits, to.limits, "limits", effect::live)
       .field(false, from.plugin != to.plugin || other_plugin_file, "plugin", effect::restart)
       .field(from.entry, to.entry, "entry", effect::restart)
       .field(from.sandbox, to.sandbox, "sandbox", effect::restart)
       .field(from.params, to.params, "params", effect::restart)
+      .field(from.listen, to.listen, "listen", effect::restart)
+      .field(from.start_on_connection, to.start_on_connection, "start_on_connection", effect::restart)
       .field(from.stack_size, to.stack_size, "stack_size", effect::restart)
+      .field(from.on_deadlock, to.on_deadlock, "on_deadlock", effect::restart)
       .take();
 }
 

@@ -53,6 +53,7 @@ void read_config(const value& root, std::string_view base_dir, config& to) {
     known_names known;
     if (plugins) known.plugins = keys_of(*plugins);
     known.sandboxes = sandboxes ? keys_of(*sandboxes) : std::set<std::string_view>{"default"};
+    known.tasks = keys_of(*tasks);
     read_tasks(*tasks, known, to.tasks);
   }
   object.refuse_unknown_keys();

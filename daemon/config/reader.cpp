@@ -1,6 +1,8 @@
 #include "daemon/config/reader.h"
 
 #include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
 
 #include "daemon/config/duration.h"
@@ -49,6 +51,21 @@ bool value::read_integer(std::int64_t& to, std::int64_t least, std::int64_t most
     return refuse("a whole number " + range_text(std::to_string(least), std::to_string(most)), remedy);
   }
   to = json_->integer;
+  return true;
+}
+
+bool value::read_number(double& to, double least, double most, std::string_view hint) const {
+  const bool is_number = json_->kind == node_kind::integer || json_->kind == node_kind::real;
+  const double number = is_number ? std::strtod(json_->text.c_str(), nullptr) : least - 1;
+  if (!is_number || !(number >= least && number <= most)) {
+    std::string remedy(hint);
+    if (json_->kind == node_kind::string) remedy = "write a number, without quotes";
+    char bounds[2][32];
+    std::snprintf(bounds[0], sizeof bounds[0], "%g", least);
+    std::snprintf(bounds[1], sizeof bounds[1], "%g", most);
+    return refuse("a number " + range_text(bounds[0], bounds[1]), remedy);
+  }
+  to = number;
   return true;
 }
 

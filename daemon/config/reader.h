@@ -33,6 +33,8 @@ class value {
 
   bool read_bool(bool& to) const;
   bool read_integer(std::int64_t& to, std::int64_t least, std::int64_t most, std::string_view hint = {}) const;
+  /// A number, whole or not.
+  bool read_number(double& to, double least, double most, std::string_view hint = {}) const;
   /// A string of at most `most_bytes`, not empty unless `may_be_empty`.
   bool read_string(std::string& to, std::size_t most_bytes, bool may_be_empty = false) const;
   /// One of the words; the answer is its index.

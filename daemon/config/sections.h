@@ -26,6 +26,7 @@ void read_sandboxes(const value& from, std::map<std::string, sandbox>& to);
 struct known_names {
   std::set<std::string_view> plugins;
   std::set<std::string_view> sandboxes;
+  std::set<std::string_view> tasks = {};
 };
 void read_tasks(const value& from, const known_names& known, std::map<std::string, task>& to);
 

@@ -11,7 +11,7 @@ namespace {
 // Both bound the time that a hostile text can make the search take.
 constexpr std::size_t most_candidates = 200;
 constexpr std::size_t longest_word = 64;
-constexpr std::size_t most_listed = 16;
+constexpr std::size_t most_listed = 24;
 
 std::string folded(std::string_view word) {
   std::string result(word);

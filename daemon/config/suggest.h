@@ -16,7 +16,7 @@ std::string_view nearest(std::string_view word, const std::vector<std::string_vi
 std::string did_you_mean(std::string_view word, const std::vector<std::string_view>& candidates,
                          std::string otherwise = {});
 
-/// `"a", "b" or "c"` with the given last word between them; after 16 of them "…".
+/// `"a", "b" or "c"` with the given last word between them; after 24 of them "…".
 std::string list_of(const std::vector<std::string_view>& words, std::string_view last_word);
 
 }  // namespace rtd::config

@@ -27,6 +27,20 @@ json to_json(const control_section& from) {
   return {{"socket", from.socket}, {"mode", mode}, {"max_connections", from.max_connections}, {"roles", roles}};
 }
 
+json to_json(const isolation_settings& from) {
+  return {{"mode", to_string(from.mode)},
+          {"on_violation", to_string(from.on_violation)},
+          {"seal", from.seal},
+          {"scratch", from.scratch},
+          {"grants",
+           {{"read", from.grants.read},
+            {"write", from.grants.write},
+            {"listen", from.grants.listen.addresses},
+            {"connect", from.grants.connect.addresses},
+            {"udp", from.grants.udp},
+            {"environment", from.grants.environment}}}};
+}
+
 json to_json(const sandbox& from) {
   return {{"max_procs", from.max_procs},
           {"stack_size", from.stack_size},
@@ -34,20 +48,19 @@ json to_json(const sandbox& from) {
            {{"open_files", from.limits.open_files},
             {"processes", from.limits.processes},
             {"file_size", from.limits.file_size},
-            {"core", from.limits.core}}},
+            {"core", from.limits.core},
+            {"memory", from.limits.memory},
+            {"threads", from.limits.threads},
+            {"cpus", from.limits.cpus},
+            {"io_weight", from.limits.io_weight},
+            {"io_read", from.limits.io_read},
+            {"io_write", from.limits.io_write}}},
+          {"isolation", to_json(from.isolation)},
+          {"gc",
+           {{"percent", from.gc.percent < 0 ? json("off") : json(from.gc.percent)},
+            {"memory_limit", from.gc.memory_limit}}},
           {"restart", to_json(from.restart)},
           {"stop_timeout", format_duration(from.stop_timeout)}};
-}
-
-json to_json(const task& from) {
-  return {{"plugin", from.plugin},
-          {"entry", from.entry},
-          {"sandbox", from.sandbox},
-          {"params", params_to_json(from.params)},
-          {"restart", to_json(from.restart)},
-          {"autostart", from.autostart},
-          {"stop_timeout", format_duration(from.stop_timeout)},
-          {"stack_size", from.stack_size}};
 }
 
 /// An object with one member for each entry of the map; an empty one stays an object.
@@ -60,12 +73,57 @@ json object_of(const Map& entries, Function&& convert) {
 
 }  // namespace
 
+json to_json(const std::optional<schedule_settings>& from) {
+  if (!from) return nullptr;
+  json result = {{"overlap", to_string(from->overlap)}};
+  if (from->when) {
+    result["cron"] = from->when->text;
+    result["time_zone"] = to_string(from->zone);
+  } else {
+    result["every"] = format_duration(from->every);
+  }
+  return result;
+}
+
+json to_json(const task& from) {
+  return {{"plugin", from.plugin},
+          {"entry", from.entry},
+          {"sandbox", from.sandbox},
+          {"params", params_to_json(from.params)},
+          {"restart", to_json(from.restart)},
+          {"autostart", from.autostart},
+          {"schedule", to_json(from.schedule)},
+          {"drain_timeout", format_duration(from.drain_timeout)},
+          {"cancel_timeout", format_duration(from.cancel_timeout)},
+          {"stop_timeout", format_duration(from.stop_timeout)},
+          {"listen", from.listen},
+          {"start_on_connection", from.start_on_connection},
+          {"stack_size", from.stack_size},
+          {"weight", from.weight},
+          {"class", to_string(from.scheduling)},
+          {"on_deadlock", to_string(from.on_deadlock)},
+          {"after", from.after},
+          {"requires", from.required},
+          {"limits", to_json(from.limits)}};
+}
+
 json to_json(const restart_settings& from) {
   return {{"policy", to_string(from.policy)},
           {"initial_delay", format_duration(from.initial_delay)},
           {"max_delay", format_duration(from.max_delay)},
           {"max_restarts", from.max_restarts},
-          {"window", format_duration(from.window)}};
+          {"window", format_duration(from.window)},
+          {"stable_after", format_duration(from.stable_after)}};
+}
+
+json to_json(const task_limit_settings& from) {
+  return {{"heap_soft", from.heap_soft},
+          {"heap_hard", from.heap_hard},
+          {"green_threads", from.green_threads},
+          {"connections", from.connections},
+          {"log_rate", from.log_rate},
+          {"log_burst", from.log_burst},
+          {"cpus", from.cpus}};
 }
 
 json params_to_json(const std::map<std::string, std::vector<std::string>>& params) {

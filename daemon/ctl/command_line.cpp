@@ -98,6 +98,7 @@ command_line::command_line() : root_("Shows and steers rtd, the daemon that runs
   add_plugin_commands(*this);
   add_log_commands(*this);
   add_config_commands(*this);
+  add_heap_commands(*this);
   add_daemon_commands(*this);
   add_completion_command(*this);
 }

@@ -1,4 +1,4 @@
-// rtctl gc, rtctl stacks, rtctl log-level
+// rtctl stacks, rtctl log-level
 #include <memory>
 #include <optional>
 
@@ -11,25 +11,6 @@ namespace rtd::ctl {
 namespace {
 
 using nlohmann::json;
-
-int release_memory(command_context& context, const std::string& sandbox) {
-  console& terminal = context.terminal();
-  json parameters = json::object();
-  if (!sandbox.empty()) parameters["sandbox"] = sandbox;
-  json answer = context.call("gc", parameters);
-  sort_list(answer, "sandboxes", "name");
-  if (terminal.is_json()) {
-    terminal.write_json(answer, "sandboxes");
-    return 0;
-  }
-  if (terminal.is_quiet()) return 0;
-  table rows({{"SANDBOX"}, {"STACKS", side::right}, {"MALLOC", side::right}, {"TIME", side::right}});
-  for (const json& one : list_of(answer, "sandboxes"))
-    rows.add({text_of(one, "name"), format_bytes(number_of(one, "stack_bytes")),
-              format_bytes(number_of(one, "malloc_bytes")), format_seconds(number_of(one, "duration_seconds"))});
-  terminal.write_table(rows, "No sandbox is up.");
-  return 0;
-}
 
 int show_stacks(command_context& context, const std::string& sandbox, const std::string& task,
                 std::optional<int> limit) {
@@ -67,10 +48,6 @@ int set_log_level(command_context& context, const std::string& level) {
 void add_daemon_commands(command_line& line) {
   auto sandbox = std::make_shared<std::string>();
   auto task = std::make_shared<std::string>();
-  auto& gc = line.add_command(line.root(), "gc", "Have sandboxes give unused memory back to the system",
-                              [sandbox](command_context& context) { return release_memory(context, *sandbox); });
-  line.hint(gc.add_option("--sandbox", *sandbox, "Only this sandbox")->type_name("NAME"), value_source::sandboxes);
-
   auto limit = std::make_shared<std::optional<int>>();
   auto& stacks =
       line.add_command(line.root(), "stacks", "The stacks of the green threads",

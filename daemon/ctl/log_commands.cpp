@@ -61,7 +61,9 @@ std::string shown_line(const console& terminal, const json& line) {
 }
 
 tone tone_of_event(const std::string& kind) {
-  if (kind.ends_with("_failed") || kind.ends_with("_rejected") || kind.ends_with("_refused")) return tone::bad;
+  if (kind.ends_with("_failed") || kind.ends_with("_fatal") || kind.ends_with("_rejected") ||
+      kind.ends_with("_refused"))
+    return tone::bad;
   if (kind.ends_with("_backoff") || kind == "sandbox_exited") return tone::warning;
   if (kind.ends_with("_started") || kind.ends_with("_loaded") || kind.ends_with("_reloaded")) return tone::good;
   return tone::plain;

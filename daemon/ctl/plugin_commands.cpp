@@ -1,4 +1,4 @@
-// rtctl plugin ls|check
+// rtctl plugin ls|check|replace|unload
 #include <filesystem>
 #include <memory>
 
@@ -99,6 +99,46 @@ int check_plugin(command_context& context, const std::string& file) {
   return status;
 }
 
+struct replace_options {
+  std::string name;
+  std::string file;
+  double watch = 3;
+};
+
+int replace_plugin(command_context& context, const replace_options& options) {
+  console& terminal = context.terminal();
+  json parameters{{"name", options.name}, {"watch_seconds", options.watch}};
+  if (!options.file.empty()) parameters["path"] = path_for_rtd(options.file);
+  const json answer = context.call_and_wait("plugin.replace", std::move(parameters));
+  if (terminal.is_json()) {
+    terminal.write_json(answer);
+    return 0;
+  }
+  for (const json& site : list_of(answer, "sandboxes")) {
+    terminal.report("plugin " + safe_line(options.name) + " " + safe_line(text_of(site, "former_version")) +
+                    " is replaced by " + safe_line(text_of(site, "version")) + " in sandbox " +
+                    safe_line(text_of(site, "sandbox")) + (flag_of(site, "in_place") ? "" : ", in a new host"));
+    if (!flag_of(site, "unloaded"))
+      terminal.note("warning: the old version stays in memory: " + safe_line(text_of(site, "kept_because")));
+  }
+  return 0;
+}
+
+int unload_others(command_context& context, const std::string& name) {
+  console& terminal = context.terminal();
+  const json answer = context.call("plugin.unload", {{"name", name}});
+  if (terminal.is_json()) {
+    terminal.write_json(answer);
+    return 0;
+  }
+  const json& unloaded = list_of(answer, "unloaded");
+  for (const json& one : unloaded)
+    terminal.report("plugin " + safe_line(name) + " " + safe_line(text_of(one, "version")) +
+                    " is unloaded from sandbox " + safe_line(text_of(one, "sandbox")));
+  if (unloaded.empty()) terminal.report("no former version of plugin " + safe_line(name) + " is left");
+  return 0;
+}
+
 }  // namespace
 
 void add_plugin_commands(command_line& line) {
@@ -108,6 +148,19 @@ void add_plugin_commands(command_line& line) {
   auto& check = line.add_command(group, "check", "Load a file in a process of its own and say whether it is a plugin",
                                  [file](command_context& context) { return check_plugin(context, *file); });
   line.hint(check.add_option("FILE", *file, "The shared object")->required(), value_source::files);
+  auto replacing = std::make_shared<replace_options>();
+  auto& replace =
+      line.add_command(group, "replace", "Move the tasks of a plugin to another version, and unload the one before",
+                       [replacing](command_context& context) { return replace_plugin(context, *replacing); });
+  line.hint(replace.add_option("NAME", replacing->name, "The plugin")->required(), value_source::plugins);
+  line.hint(replace.add_option("FILE", replacing->file, "The new version (default: what lies at the configured path)"),
+            value_source::files);
+  replace.add_option("--watch", replacing->watch, "Seconds that its tasks must have run until there is no way back")
+      ->capture_default_str();
+  auto name = std::make_shared<std::string>();
+  auto& unload = line.add_command(group, "unload", "Try again to unload former versions that something referred to",
+                                  [name](command_context& context) { return unload_others(context, *name); });
+  line.hint(unload.add_option("NAME", *name, "The plugin")->required(), value_source::plugins);
 }
 
 }  // namespace rtd::ctl

@@ -16,8 +16,8 @@ using nlohmann::json;
 
 // "4: 3 running, 1 failed"; the states in the order of interest, those without a task left out.
 std::string task_counts(const json& tasks) {
-  constexpr std::array<const char*, 8> order{"running", "starting", "backoff", "failed",
-                                             "fatal",   "stopping", "stopped", "completed"};
+  constexpr std::array<const char*, 9> order{"running", "listening", "starting", "backoff",  "failed",
+                                             "fatal",   "stopping",  "stopped",  "completed"};
   std::string list;
   for (const char* state : order)
     if (const std::string count = count_of(tasks, state, "0"); count != "0")
@@ -52,6 +52,12 @@ void print_status(console& terminal, const json& status, bool is_ready) {
     line("Metrics", "http://" + http + "/metrics");
   else
     line("Metrics", "off");
+  if (const json& state = member_of(status, "state"); state.is_object()) {
+    const std::string problem = text_of(state, "problem");
+    const std::string saved = text_of(state, "saved_at");
+    line("State", text_of(state, "file") + (saved.empty() ? "" : ", saved " + local_time(saved)));
+    if (!problem.empty()) line("", "it is not saved: " + problem);
+  }
   line("Tasks", task_counts(member_of(status, "tasks")));
   line("Green threads", count_of(status, "green_threads"));
   for (const json& check : list_of(status, "checks")) {
@@ -62,6 +68,16 @@ void print_status(console& terminal, const json& status, bool is_ready) {
     title.resize(15, ' ');
     terminal.write("  " + terminal.painted(title, is_good ? tone::faint : tone::bad) +
                    safe_line(text_of(check, "name") + (detail.empty() ? "" : ": " + detail)) + '\n');
+  }
+  for (const json& task : list_of(status, "troubled_tasks")) {
+    const std::string state = text_of(task, "state");
+    std::string title = state == "fatal" ? "Given up" : "Tried again";
+    title.resize(15, ' ');
+    const std::string next = next_start_text(task);
+    const std::string why = task_remark(task);
+    terminal.write(
+        "  " + terminal.painted(title, state == "fatal" ? tone::bad : tone::warning) +
+        safe_line(text_of(task, "name") + (next.empty() ? "" : " " + next) + (why.empty() ? "" : ": " + why)) + '\n');
   }
   terminal.write("\n");
   terminal.write_table(sandbox_table(list_of(status, "sandboxes"), terminal.is_wide()), "No sandboxes.");

@@ -14,6 +14,8 @@ namespace {
 
 using nlohmann::json;
 
+constexpr const char* keep_text = "Start it again when rtd is started again, until it has ended or is stopped";
+
 struct list_choice {
   std::string sandbox;
   bool wide = false;
@@ -66,6 +68,8 @@ int for_each_task(command_context& context, const std::vector<std::string>& name
 struct change_choice {
   std::vector<std::string> names;
   std::string grace;
+  bool now = false;
+  bool keep = false;
 };
 
 using change = std::function<int(command_context&, const std::string& name, const change_choice&)>;
@@ -92,14 +96,17 @@ void show_change(command_context& context, const json& answer, const std::string
 int stop_task(command_context& context, const std::string& name, const change_choice& choice) {
   json parameters{{"name", name}};
   if (!choice.grace.empty()) parameters["grace_seconds"] = parse_seconds(choice.grace).value_or(0);
+  if (choice.now) parameters["now"] = true;
   const json answer = context.call_and_wait("task.stop", parameters);
   show_change(context, answer,
               "task " + safe_line(name) + " " + safe_line(text_of(member_of(answer, "task"), "state")));
   return 0;
 }
 
-int start_task(command_context& context, const std::string& name, const change_choice&) {
-  show_change(context, context.call("task.start", {{"name", name}}), "task " + safe_line(name) + " started");
+int start_task(command_context& context, const std::string& name, const change_choice& choice) {
+  json parameters{{"name", name}};
+  if (choice.keep) parameters["keep"] = true;
+  show_change(context, context.call("task.start", parameters), "task " + safe_line(name) + " started");
   return 0;
 }
 
@@ -136,6 +143,15 @@ void print_object(console& terminal, std::string_view title, const json& object)
   terminal.write(rows.render({.headers = false, .colour = terminal.colour()}));
 }
 
+// Those that are none are 0.
+json limits_in_force(const json& limits) {
+  json result = json::object();
+  if (!limits.is_object()) return result;
+  for (const auto& [key, value] : limits.items())
+    if (value != 0) result[key] = value;
+  return result;
+}
+
 void print_task(console& terminal, const json& answer) {
   const json& task = member_of(answer, "task");
   table facts({{""}, {""}});
@@ -144,15 +160,30 @@ void print_task(console& terminal, const json& answer) {
   facts.add({"Sandbox", text_of(task, "sandbox")});
   facts.add({"Plugin", text_of(task, "plugin") + ", entry " + text_of(task, "entry")});
   facts.add({"Configured", flag_of(task, "configured") ? "yes" : "no, started by task run"});
+  if (flag_of(task, "keep")) facts.add({"Kept", "started again with rtd, until it has ended or is stopped"});
   facts.add({"Age", age_text(task, "age_seconds")});
   facts.add({"CPU", format_seconds(number_of(task, "cpu_seconds"))});
+  facts.add({"Share", "weight " + count_of(answer, "weight") + ", class " + text_of(answer, "class")});
+  std::string ladder;
+  for (const char* rung : {"drain", "cancel"})
+    if (const auto time = number_of(answer, std::string(rung) + "_timeout_seconds"); time && *time > 0)
+      ladder += std::string(rung) + " " + format_seconds(time) + ", ";
+  facts.add({"Stop", ladder + "unwind " + format_seconds(number_of(answer, "stop_timeout_seconds")) + ", kill"});
+  if (const std::string rung = text_of(answer, "last_stop"); !rung.empty())
+    facts.add({"Last stop", "ended by " + rung});
   facts.add({"Green threads", count_of(task, "green_threads")});
   facts.add({"Restarts", count_of(task, "restarts")});
+  if (const std::string next = next_start_text(task); !next.empty()) facts.add({"Next start", next});
+  if (const std::string waits = text_of(task, "waits"); !waits.empty()) facts.add({"Waits", {waits, tone::warning}});
+  for (const auto& [title, key] : {std::pair("After", "after"), std::pair("Requires", "requires")})
+    if (const json& names = list_of(answer, key); !names.empty()) facts.add({title, shown_value(names)});
   if (const std::string status = text_of(task, "status"); !status.empty()) facts.add({"Status", status});
   if (const std::string exit = last_exit_text(member_of(task, "last_exit")); !exit.empty())
     facts.add({"Last exit", {exit, tone_of_state(text_of(task, "state"))}});
   terminal.write(facts.render({.headers = false, .colour = terminal.colour()}));
   print_object(terminal, "Parameters", member_of(answer, "params"));
+  print_object(terminal, "Limits", limits_in_force(member_of(answer, "limits")));
+  print_object(terminal, "Schedule", member_of(answer, "schedule"));
   print_object(terminal, "Restart", member_of(answer, "restart"));
   table history({{""}, {""}, {""}});
   for (const json& event : list_of(answer, "history"))
@@ -192,6 +223,15 @@ void add_run(command_line& line, CLI::App& group) {
                                "always, on-failure or never (default: on-failure, with --wait never)")
                    ->type_name("POLICY"),
                {"always", "on-failure", "never"});
+  limit_to(command
+               .add_option("--weight", request->weight,
+                           "Its part of the CPU beside other tasks, 1 to 10000 (default: 100, of a batch task 1)")
+               ->type_name("WEIGHT"),
+           1, 10'000);
+  line.choices(command.add_option("--class", request->scheduling, "batch, normal or latency (default: normal)")
+                   ->type_name("CLASS"),
+               {"batch", "normal", "latency"});
+  command.add_flag("--keep", request->keep, keep_text);
   command.add_flag("--wait", request->wait,
                    "Wait for its end. Exit status: 0 completed, 1 failed, 124 --timeout passed, 125 rtd could not run "
                    "it, 128+n its host died by signal n");
@@ -204,18 +244,21 @@ void add_task_commands(command_line& line) {
   auto& group = line.add_group("task", "Run, stop, start, restart, inspect and await tasks");
   add_run(line, group);
   auto stop = std::make_shared<change_choice>();
-  add_change(line, group, "stop", "Stop tasks and wait until they have ended", value_source::running_tasks, stop,
-             stop_task)
+  auto& stop_command = add_change(line, group, "stop", "Stop tasks and wait until they have ended",
+                                  value_source::running_tasks, stop, stop_task);
+  stop_command
       .add_option_function<std::string>(
           "--grace",
           [stop](const std::string& value) {
             seconds_of_option("--grace", value);
             stop->grace = value;
           },
-          "How long a task may take to end by itself (default: its stop_timeout)")
+          "How long a task may take to unwind (default: its stop_timeout)")
       ->type_name("TIME");
-  add_change(line, group, "start", "Start tasks of the config that do not run", value_source::ended_tasks,
-             std::make_shared<change_choice>(), start_task);
+  stop_command.add_flag("--now", stop->now, "Begin with unwinding: leave out its drain_timeout and cancel_timeout");
+  auto start = std::make_shared<change_choice>();
+  add_change(line, group, "start", "Start tasks that do not run", value_source::ended_tasks, start, start_task)
+      .add_flag("--keep", start->keep, keep_text);
   add_change(line, group, "restart", "Stop tasks and start them again", value_source::tasks,
              std::make_shared<change_choice>(), restart_task);
   auto name = std::make_shared<std::string>();

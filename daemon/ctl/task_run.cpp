@@ -24,6 +24,9 @@ json request_of(const run_request& request) {
     parameters["restart"] = request.restart;
   else if (request.wait)
     parameters["restart"] = "never";  // whoever waits wants to know how this run ends
+  if (request.weight != 0) parameters["weight"] = request.weight;
+  if (!request.scheduling.empty()) parameters["class"] = request.scheduling;
+  if (request.keep) parameters["keep"] = true;
   if (!request.parameters.empty()) parameters["params"] = parameters_of(request.parameters);
   return parameters;
 }

@@ -15,7 +15,10 @@ struct run_request {
   std::string name;
   std::string sandbox;
   std::string restart;
+  std::int64_t weight = 0;              ///< 0: the default
+  std::string scheduling;               ///< empty: the default
   std::vector<std::string> parameters;  ///< "key=value"
+  bool keep = false;                    ///< it is started again with rtd
   bool wait = false;
 };
 

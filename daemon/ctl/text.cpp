@@ -53,25 +53,12 @@ const char* escape_of(tone its_tone) noexcept {
   return "";
 }
 
-constexpr std::array<std::pair<std::string_view, tone>, 18> state_tones{{
-    {"running", tone::good},
-    {"up", tone::good},
-    {"ready", tone::good},
-    {"loaded", tone::good},
-    {"ok", tone::good},
-    {"starting", tone::warning},
-    {"stopping", tone::warning},
-    {"backoff", tone::warning},
-    {"cancelled", tone::faint},
-    {"failed", tone::bad},
-    {"fatal", tone::bad},
-    {"refused", tone::bad},
-    {"stuck", tone::bad},
-    {"not ready", tone::bad},
-    {"down", tone::bad},
-    {"stopped", tone::faint},
-    {"completed", tone::faint},
-    {"unloaded", tone::faint},
+constexpr std::array<std::pair<std::string_view, tone>, 19> state_tones{{
+    {"running", tone::good},    {"listening", tone::good},  {"up", tone::good},          {"ready", tone::good},
+    {"loaded", tone::good},     {"ok", tone::good},         {"starting", tone::warning}, {"stopping", tone::warning},
+    {"backoff", tone::warning}, {"cancelled", tone::faint}, {"failed", tone::bad},       {"fatal", tone::bad},
+    {"refused", tone::bad},     {"stuck", tone::bad},       {"not ready", tone::bad},    {"down", tone::bad},
+    {"stopped", tone::faint},   {"completed", tone::faint}, {"unloaded", tone::faint},
 }};
 
 }  // namespace

@@ -19,7 +19,7 @@ using std::chrono::steady_clock;
 
 constexpr double shortest_interval = 0.1;
 constexpr double first_interval = 0.5;  // rates need two samples: the second comes soon
-constexpr const char* key_help = "q quit   c by cpu   g by green threads   n by name   space now";
+constexpr const char* key_help = "q quit   c by cpu   g by green threads   h by heap   n by name   space now";
 
 struct top_choice {
   std::optional<int> frames;
@@ -30,7 +30,10 @@ struct top_choice {
 };
 
 top_order order_of(const std::string& word) {
-  return word == "name" ? top_order::name : word == "green" ? top_order::green_threads : top_order::cpu;
+  return word == "name"    ? top_order::name
+         : word == "green" ? top_order::green_threads
+         : word == "heap"  ? top_order::heap
+                           : top_order::cpu;
 }
 
 std::string clock_text() {
@@ -124,6 +127,7 @@ int redraw(command_context& context, const top_choice& choice) {
         if (key == 'q') return 0;
         if (key == 'c') order = top_order::cpu;
         if (key == 'g') order = top_order::green_threads;
+        if (key == 'h') order = top_order::heap;
         if (key == 'n') order = top_order::name;
         sort_tasks(frame, order);
       }
@@ -168,8 +172,8 @@ void add_top_command(command_line& line) {
           },
           "Time between frames (default: 2s)")
       ->type_name("TIME");
-  line.choices(command.add_option("--sort", choice->sort, "cpu, green (threads) or name")->type_name("BY"),
-               {"cpu", "green", "name"});
+  line.choices(command.add_option("--sort", choice->sort, "cpu, green (threads), heap or name")->type_name("BY"),
+               {"cpu", "green", "heap", "name"});
   line.hint(command.add_option("--sandbox", choice->sandbox, "Only this sandbox")->type_name("NAME"),
             value_source::sandboxes);
   command.add_flag("-b,--batch", choice->batch, "Print frames one after another even on a terminal");

@@ -12,7 +12,10 @@ namespace {
 
 using nlohmann::json;
 
-// Processor seconds used since the former sample. A sum that shrank belongs to a new incarnation: all of it is new.
+constexpr std::size_t columns_for_rates = 100;
+
+// Processor seconds (or bytes) used since the former sample. A sum that shrank belongs to a new incarnation: all of it
+// is new.
 std::optional<double> used_since(const std::map<std::string, double>& former, const std::string& key, double now,
                                  std::optional<double> age, double interval) {
   const auto place = former.find(key);
@@ -58,6 +61,7 @@ top_frame top_model::update(const top_sample& sample) {
   };
   top_frame frame{sample.status, {}, {}};
   std::map<std::string, double> task_cpu;
+  std::map<std::string, double> allocated;
   std::map<std::string, double> sandbox_cpu;
   std::map<std::string, double> used_by_tasks;
   for (const json& task : sample.tasks) {
@@ -70,7 +74,13 @@ top_frame top_model::update(const top_sample& sample) {
       task_cpu[key] = *now;
     }
     if (used) used_by_tasks[sandbox] += *used;
-    frame.tasks.push_back({task, percent(used, 1)});
+    std::optional<double> bytes;
+    if (const auto total = number_of(task, "heap_allocated_bytes")) {
+      bytes = used_since(allocated_, key, *total, number_of(task, "age_seconds"), interval);
+      allocated[key] = *total;
+    }
+    const bool has_rate = has_last_ && interval > 0 && bytes;
+    frame.tasks.push_back({task, percent(used, 1), has_rate ? std::optional(*bytes / interval) : std::nullopt});
   }
   for (const json& sandbox : list_of(sample.status, "sandboxes")) {
     const std::string name = text_of(sandbox, "name");
@@ -90,6 +100,7 @@ top_frame top_model::update(const top_sample& sample) {
   last_at_ = sample.at;
   has_last_ = true;
   task_cpu_ = std::move(task_cpu);
+  allocated_ = std::move(allocated);
   sandbox_cpu_ = std::move(sandbox_cpu);
   return frame;
 }
@@ -105,6 +116,8 @@ void sort_tasks(top_frame& frame, top_order order) {
   if (order == top_order::cpu) by([](const task_figures& one) { return one.cpu_percent.value_or(-1); });
   if (order == top_order::green_threads)
     by([](const task_figures& one) { return number_of(one.task, "green_threads").value_or(-1); });
+  if (order == top_order::heap)
+    by([](const task_figures& one) { return number_of(one.task, "heap_bytes").value_or(-1); });
 }
 
 json to_json(const top_frame& frame) {
@@ -121,6 +134,7 @@ json to_json(const top_frame& frame) {
   for (const auto& one : frame.tasks) {
     json task = one.task;
     task["cpu_percent"] = or_null(one.cpu_percent);
+    task["allocated_bytes_per_second"] = or_null(one.allocation_rate);
     result["tasks"].push_back(std::move(task));
   }
   return result;
@@ -133,24 +147,40 @@ std::string to_text(const top_frame& frame, const std::string& clock, const top_
                    {"PROCS", side::right},
                    {"BUSY%", side::right},
                    {"GREEN", side::right},
+                   {"HEAP", side::right},
                    {"RSS", side::right},
                    {"RESTARTS", side::right},
                    {"UPTIME", side::right}});
   for (const auto& [sandbox, busy] : frame.sandboxes)
     sandboxes.add({text_of(sandbox, "name"), state_cell(sandbox), count_of(sandbox, "procs"), format_percent(busy),
-                   count_of(sandbox, "green_threads"), format_bytes(number_of(sandbox, "rss_bytes")),
-                   count_of(sandbox, "restarts"), age_text(sandbox, "uptime_seconds")});
-  table tasks({{"TASK"},
-               {"SANDBOX"},
-               {"PLUGIN"},
-               {"STATE"},
-               {"CPU%", side::right},
-               {"GREEN", side::right},
-               {"AGE", side::right},
-               {"STATUS", side::left, true}});
-  for (const auto& [task, cpu] : frame.tasks)
-    tasks.add({text_of(task, "name"), text_of(task, "sandbox"), text_of(task, "plugin"), state_cell(task),
-               format_percent(cpu), count_of(task, "green_threads"), age_text(task, "age_seconds"), task_remark(task)});
+                   count_of(sandbox, "green_threads"), format_bytes(number_of(sandbox, "heap_bytes")),
+                   format_bytes(number_of(sandbox, "rss_bytes")), count_of(sandbox, "restarts"),
+                   age_text(sandbox, "uptime_seconds")});
+  // On a narrow screen the status is worth more than the rate.
+  const bool has_rates = style.columns == 0 || style.columns >= columns_for_rates;
+  std::vector<column> columns{{"TASK"},
+                              {"SANDBOX"},
+                              {"PLUGIN"},
+                              {"STATE"},
+                              {"CPU%", side::right},
+                              {"GREEN", side::right},
+                              {"HEAP", side::right}};
+  if (has_rates) columns.push_back({"ALLOC/S", side::right});
+  columns.insert(columns.end(), {{"AGE", side::right}, {"STATUS", side::left, true}});
+  table tasks(std::move(columns));
+  for (const auto& [task, cpu, rate] : frame.tasks) {
+    std::vector<cell> row{text_of(task, "name"),
+                          text_of(task, "sandbox"),
+                          text_of(task, "plugin"),
+                          state_cell(task),
+                          format_percent(cpu),
+                          count_of(task, "green_threads"),
+                          format_bytes(number_of(task, "heap_bytes"))};
+    if (has_rates) row.push_back(format_bytes(rate));
+    row.push_back(age_text(task, "age_seconds"));
+    row.push_back(task_remark(task));
+    tasks.add(std::move(row));
+  }
 
   std::string text = heading(frame, clock, style) + '\n' + sandboxes.render(how) + '\n';
   text += tasks.empty() ? "No tasks.\n" : tasks.render(how);

@@ -9,7 +9,7 @@
 
 namespace rtd::ctl {
 
-enum class top_order { cpu, green_threads, name };
+enum class top_order { cpu, green_threads, heap, name };
 
 /// The answers to `status` and `ps` and when they came, in seconds of a clock that never goes back.
 struct top_sample {
@@ -26,6 +26,8 @@ struct sandbox_figures {
 struct task_figures {
   nlohmann::json task;                ///< as rtd shows it
   std::optional<double> cpu_percent;  ///< 100: one processor all the time
+  /// Bytes per second on the collected heap.
+  std::optional<double> allocation_rate;
 };
 
 struct top_frame {
@@ -45,11 +47,13 @@ class top_model {
   bool has_last_ = false;
   std::map<std::string, double> task_cpu_;     // processor seconds by sandbox/task
   std::map<std::string, double> sandbox_cpu_;  // by sandbox
+  std::map<std::string, double> allocated_;    // bytes by sandbox/task
 };
 
 void sort_tasks(top_frame& frame, top_order order);
 
-/// The frame as one JSON object, the rates as members busy_percent and cpu_percent (null without a rate).
+/// The frame as one JSON object, the rates as members busy_percent, cpu_percent and allocated_bytes_per_second (null
+/// without a rate).
 nlohmann::json to_json(const top_frame& frame);
 
 struct top_style {

@@ -108,6 +108,20 @@ std::optional<double> parse_seconds(std::string_view text) {
   return total;
 }
 
+std::optional<std::uint64_t> parse_bytes(std::string_view text) {
+  constexpr std::string_view units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return std::nullopt;
+  const std::string_view unit = text.substr(static_cast<std::size_t>(end - text.data()));
+  for (std::size_t i = 0; i < std::size(units); ++i) {
+    if (units[i] != unit) continue;
+    if (number > static_cast<std::uint64_t>(INT64_MAX) >> (10 * i)) return std::nullopt;
+    return number << (10 * i);
+  }
+  return std::nullopt;
+}
+
 std::optional<double> parse_time(std::string_view text) {
   const std::string copy(text.substr(0, 40));
   std::tm parts{};

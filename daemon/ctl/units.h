@@ -1,6 +1,7 @@
 // Lengths of time, sizes and moments, as people read and write them.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -22,6 +23,9 @@ std::string format_percent(std::optional<double> percent);
 /// Reads a length of time in seconds: "90s", "1m30s", "500ms", "1.5h", "2d", or a number alone, which means seconds.
 /// Units: ns us ms s m h d. Nothing when it is none, or negative.
 std::optional<double> parse_seconds(std::string_view text);
+
+/// Reads a size in bytes: "512MiB", "16KiB", "1GiB". The units are B, KiB, MiB, GiB, TiB; a number alone is none.
+std::optional<std::uint64_t> parse_bytes(std::string_view text);
 
 /// Seconds since 1970 of an RFC 3339 time such as "2025-11-23T18:49:05.123Z".
 std::optional<double> parse_time(std::string_view text);

@@ -33,6 +33,11 @@ std::string age_text(const json& item, std::string_view key) {
   return age == 0.0 && !lives ? "" : format_age(age);
 }
 
+std::string next_start_text(const json& task) {
+  const std::string at = text_of(task, "next_start_at");
+  return at.empty() ? "" : "at " + local_time(at);
+}
+
 std::string task_remark(const json& task) {
   const std::string state = text_of(task, "state");
   if (state == "failed" || state == "fatal" || state == "backoff") {
@@ -40,6 +45,10 @@ std::string task_remark(const json& task) {
     if (const std::string error = text_of(last, "error"); !error.empty()) return error;
     if (const std::string reason = text_of(last, "reason"); !reason.empty()) return reason;
   }
+  if (const std::string waits = text_of(task, "waits"); state == "starting" && !waits.empty()) return "waits: " + waits;
+  const std::string next = next_start_text(task);
+  if (flag_of(task, "scheduled") && !next.empty() && (state == "stopped" || state == "completed"))
+    return "next " + next;
   return text_of(task, "status");
 }
 

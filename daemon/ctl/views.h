@@ -19,6 +19,9 @@ std::string last_exit_text(const nlohmann::json& last_exit);
 /// The age at `key`; empty for something that does not live and so has none.
 std::string age_text(const nlohmann::json& item, std::string_view key);
 
+/// When a task starts by itself the next time: "at 2025-11-23 19:49:05.123"; empty when nothing is planned.
+std::string next_start_text(const nlohmann::json& task);
+
 /// What is worth saying about a task: what it reports of itself, or why it does not run.
 std::string task_remark(const nlohmann::json& task);
 

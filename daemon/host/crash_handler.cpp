@@ -13,21 +13,18 @@
 #include <atomic>
 #include <cstdint>
 
-#include "daemon/host/crash_names.h"
 #include "daemon/host/fixed_text.h"
-#include "daemon/host/plugin_loader.h"
+#include "daemon/host/learning.h"
+#include "daemon/host/report_parts.h"
 #include "daemon/host/symbol_table.h"
+#include "daemon/host/violation.h"
 #include "runtime/context/stack_pool.h"
-#include "runtime/sched/group.h"
-#include "runtime/sched/park.h"
-#include "runtime/task/task_state.h"
 
 namespace rtd::host {
 
 namespace {
 
 constexpr int most_frames = 48;
-constexpr std::size_t most_name_bytes = 256;
 constexpr std::size_t report_bytes = 32 * 1024;
 constexpr int link_patience = 500;  // ms
 constexpr int handled_signals[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP, SIGSYS};
@@ -90,57 +87,12 @@ const char* code_name(int signal, int code) noexcept {
   return "other";
 }
 
-struct registers {
-  std::uintptr_t code;   // program counter
-  std::uintptr_t stack;  // stack pointer
-  std::uintptr_t frame;  // frame pointer
-  std::uintptr_t back;   // where a call into nowhere would return to; 0: not known
-};
-
-// Whether eight bytes can be read. The kernel looks at the signal set before it looks at what to do with it, so a bad
-// address is EFAULT and a good one EINVAL; nothing changes in either case.
-bool readable(std::uintptr_t address) noexcept {
-  if (address % sizeof(std::uintptr_t) != 0) return false;
-  constexpr int no_such_operation = -1;
-  long outcome = syscall(SYS_rt_sigprocmask, no_such_operation, address, nullptr, 8);
-  return outcome == 0 || errno != EFAULT;
-}
-
-registers registers_of(const ucontext_t& context) noexcept {
-  registers all{};
-#if defined(__x86_64__)
-  all.code = static_cast<std::uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
-  all.stack = static_cast<std::uintptr_t>(context.uc_mcontext.gregs[REG_RSP]);
-  all.frame = static_cast<std::uintptr_t>(context.uc_mcontext.gregs[REG_RBP]);
-  if (readable(all.stack)) all.back = *reinterpret_cast<const std::uintptr_t*>(all.stack);
-#elif defined(__aarch64__)
-  all.code = context.uc_mcontext.pc;
-  all.stack = context.uc_mcontext.sp;
-  all.frame = context.uc_mcontext.regs[29];
-  all.back = context.uc_mcontext.regs[30];
-#endif
-  return all;
-}
-
-void add_frame(std::uintptr_t address) noexcept {
+bool add_frame(std::uintptr_t address) noexcept {
   int count = frame_count;
-  if (count >= most_frames) return;
+  if (count >= most_frames) return false;
   frames[count] = address;
   frame_count = count + 1;
-}
-
-// The unwinder begins in the handler itself; the frames of interest begin with the one that the signal interrupted.
-struct walk_state {
-  std::uintptr_t fault_code;
-  bool reached;
-};
-
-_Unwind_Reason_Code look_at_frame(_Unwind_Context* context, void* argument) {
-  auto& state = *static_cast<walk_state*>(argument);
-  std::uintptr_t address = _Unwind_GetIP(context);
-  if (address == state.fault_code) state.reached = true;
-  if (state.reached && address != 0) add_frame(address);
-  return frame_count >= most_frames ? _URC_END_OF_STACK : _URC_NO_REASON;
+  return count + 1 < most_frames;
 }
 
 void walk_by_frame_pointers(const registers& at) noexcept {
@@ -162,91 +114,16 @@ void walk_by_frame_pointers(const registers& at) noexcept {
 }
 
 void walk(const registers& at) noexcept {
-  walk_state state{at.code, false};
   if (sigsetjmp(end_of_walk, 1) == 0) {
     walking.store(true);
-    _Unwind_Backtrace(&look_at_frame, &state);
+    unwind_from(
+        at.code, [](std::uintptr_t address, void*) { return add_frame(address); }, nullptr);
   }
   if (frame_count < 2) {
     frame_count = 0;
     if (sigsetjmp(end_of_walk, 1) == 0) walk_by_frame_pointers(at);
   }
   walking.store(false);
-}
-
-void append_text_field(fixed_text& text, const char* key, const char* value) noexcept {
-  text.append(",\"");
-  text.append(key);
-  text.append("\":\"");
-  text.append_escaped(value, most_name_bytes);
-  text.append("\"");
-}
-
-void append_frame(fixed_text& text, std::uintptr_t address, bool is_return_address) noexcept {
-  // A return address may be the first of the next function, when the call was the last instruction.
-  code_place place = describe_code(is_return_address ? address - 1 : address);
-  std::uint64_t back = is_return_address ? 1 : 0;
-  if (place.module == nullptr) {
-    text.append_hex(address);
-    return;
-  }
-  if (place.function != nullptr) {
-    text.append_escaped(place.function, most_name_bytes);
-    text.append("+");
-    text.append_hex(place.function_offset + back);
-  } else {
-    text.append_hex(place.module_offset + back);
-  }
-  text.append(" (");
-  text.append_escaped(place.module, most_name_bytes);
-  text.append(")");
-}
-
-void append_stack(fixed_text& text, std::uintptr_t fault_code) noexcept {
-  constexpr std::size_t closing = 8;
-  text.append(",\"stack\":[");
-  for (int i = 0; i < frame_count; ++i) {
-    std::size_t before = text.length();
-    text.append(i == 0 ? "\"" : ",\"");
-    append_frame(text, frames[i], i > 0 || frames[i] != fault_code);
-    text.append("\"");
-    if (text.overflowed() || text.length() + closing > report_bytes) {
-      text.cut(before);
-      break;
-    }
-  }
-  text.append("]");
-}
-
-// Who was running: the green thread of this kernel thread, its task, or the plugin that is being loaded here.
-struct culprit {
-  std::uint64_t green_thread = 0;
-  const char* green_thread_name = "";
-  const char* task = "";
-  const char* plugin = "";
-  bool overflowed = false;
-  std::uint64_t stack_size = 0;
-};
-
-culprit find_culprit(const void* fault_address) noexcept {
-  culprit found;
-  found.plugin = plugin_being_loaded();
-  const rt::detail::green_thread* current = rt::detail::current_green_thread();
-  if (current == nullptr) return found;
-  found.green_thread = current->id;
-  if (const char* name = current->name.load(std::memory_order_relaxed)) found.green_thread_name = name;
-  if (const rt::detail::group* group = current->member_of.load(std::memory_order_relaxed)) {
-    found.task = group->name.c_str();
-    if (group->owner != nullptr) {
-      found.plugin = static_cast<const rt::detail::task_state*>(group->owner)->identity().plugin.c_str();
-    }
-  }
-  rt::detail::stack_address place;
-  if (rt::detail::stacks().find(fault_address, place) && place.in_guard && place.base == current->stack_base) {
-    found.overflowed = true;
-    found.stack_size = place.size;
-  }
-  return found;
 }
 
 void compose(fixed_text& text, int signal, const siginfo_t& info, const registers& at) noexcept {
@@ -257,17 +134,14 @@ void compose(fixed_text& text, int signal, const siginfo_t& info, const register
   append_text_field(text, "code", code_name(signal, info.si_code));
   text.append(",\"address\":\"");
   text.append_hex(by_process ? 0 : reinterpret_cast<std::uintptr_t>(info.si_addr));
-  text.append("\",\"green_thread\":");
-  text.append_number(who.green_thread);
-  append_text_field(text, "green_thread_name", who.green_thread_name);
-  append_text_field(text, "task", who.task);
-  append_text_field(text, "plugin", who.plugin);
+  text.append("\"");
+  append_culprit(text, who);
   text.append(who.overflowed ? ",\"stack_overflow\":true" : ",\"stack_overflow\":false");
   if (who.overflowed) {
     text.append(",\"stack_size\":");
     text.append_number(who.stack_size);
   }
-  append_stack(text, at.code);
+  append_stack(text, {frames, static_cast<std::size_t>(frame_count)}, at.code, report_bytes);
   text.append("}");
 }
 
@@ -291,6 +165,11 @@ void restore_default(int signal) noexcept {
 }
 
 void on_signal(int signal, siginfo_t* info, void* context_pointer) {
+  if (signal == SIGSYS && info->si_code == refused_by_filter) {
+    auto& context = *static_cast<ucontext_t*>(context_pointer);
+    if (!note_learned(*info, context)) note_violation(*info, context);
+    return;
+  }
   pid_t self = own_thread();
   pid_t nobody = 0;
   if (!crashed_thread.compare_exchange_strong(nobody, self)) {

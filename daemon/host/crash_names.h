@@ -17,7 +17,7 @@ struct code_place {
   std::uint64_t function_offset = 0;
 };
 
-/// Async-signal-safe, after crash_symbols().enter_crash().
+/// Async-signal-safe, after crash_symbols().enter_crash() or begin_reading().
 code_place describe_code(std::uintptr_t address) noexcept;
 
 }  // namespace rtd::host

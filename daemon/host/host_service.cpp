@@ -10,14 +10,22 @@
 #include <utility>
 
 #include "daemon/host/dump.h"
+#include "daemon/host/heap_json.h"
+#include "daemon/host/heap_why.h"
 #include "daemon/host/host_thread.h"
+#include "daemon/host/learning.h"
 #include "daemon/host/log_drain.h"
+#include "daemon/host/profiles.h"
 #include "daemon/host/request_error.h"
 #include "daemon/host/request_params.h"
 #include "daemon/host/stats_json.h"
+#include "daemon/protocol/base64.h"
 #include "daemon/protocol/json.h"
 #include "daemon/protocol/text.h"
+#include "daemon/sandbox/seccomp.h"
 #include "rt/plugin.h"
+#include "rt/profile.h"
+#include "runtime/heap/sampling.h"
 
 namespace rtd::host {
 
@@ -30,12 +38,21 @@ constexpr std::size_t most_parameter_values = 10'000;
 constexpr std::int64_t smallest_stack = 64 * 1024;
 constexpr std::int64_t largest_stack = 64 << 20;
 constexpr std::int64_t most_procs = 256;
+constexpr std::int64_t most_plugin_number = std::int64_t{1} << 53;
 constexpr double most_grace_seconds = 86'400;
 constexpr double default_grace_seconds = 5;
 
 std::chrono::nanoseconds grace_of(const request_params& params) {
   double seconds = params.number_or("grace_seconds", 0, most_grace_seconds, default_grace_seconds);
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+}
+
+stop_ladder ladder_of(const request_params& params) {
+  const auto time = [&](std::string_view key) {
+    const double seconds = params.number_or(key, 0, most_grace_seconds, 0);
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::duration<double>(seconds));
+  };
+  return {time("drain_seconds"), time("cancel_seconds"), grace_of(params)};
 }
 
 std::size_t stack_size_of(const request_params& params) {
@@ -45,6 +62,69 @@ std::size_t stack_size_of(const request_params& params) {
                                            std::to_string(smallest_stack) + " to " + std::to_string(largest_stack));
   }
   return static_cast<std::size_t>(size);
+}
+
+struct task_share {
+  std::uint32_t weight;
+  rt::detail::share_class scheduling;
+};
+
+task_share share_of(const request_params& params) {
+  std::int64_t weight =
+      params.integer_or("weight", rt::detail::least_weight, rt::detail::most_weight, rt::detail::default_weight);
+  std::string scheduling = params.text_or("class", 16, "normal");
+  if (scheduling != "normal" && scheduling != "latency") {
+    throw request_error("bad_request", "parameter \"class\" must be normal or latency");
+  }
+  return {static_cast<std::uint32_t>(weight),
+          scheduling == "latency" ? rt::detail::share_class::latency : rt::detail::share_class::normal};
+}
+
+// The largest limit of memory, in bytes, and of what is counted.
+constexpr std::int64_t most_heap_bytes = std::int64_t{1} << 60;
+constexpr std::int64_t most_counted = 1'000'000'000;
+constexpr double most_cpus = 4096;
+
+// The object "limits" of a task: as in the configuration, with 0 for none.
+rt::detail::task_limits limits_of(const request_params& params) {
+  rt::detail::task_limits limits;
+  if (!params.has("limits")) return limits;
+  const request_params given(params.member("limits"));
+  const auto one = [&](const char* key, std::int64_t most) {
+    const std::int64_t value = given.integer_or(key, 0, most, 0);
+    return value == 0 ? rt::detail::no_limit : static_cast<std::uint64_t>(value);
+  };
+  limits.heap_soft = one("heap_soft", most_heap_bytes);
+  limits.heap_hard = one("heap_hard", most_heap_bytes);
+  if (limits.heap_soft != SIZE_MAX && limits.heap_soft > limits.heap_hard) {
+    throw request_error("bad_request", "parameter \"heap_soft\" is larger than \"heap_hard\"");
+  }
+  limits.green_threads = one("green_threads", most_counted);
+  limits.connections = one("connections", most_counted);
+  limits.log_rate = static_cast<std::uint64_t>(given.integer_or("log_rate", 0, most_counted, 0));
+  limits.cpus = given.number_or("cpus", 0, most_cpus, 0);
+  limits.log_burst = static_cast<std::uint64_t>(given.integer_or("log_burst", 1, most_counted, 1));
+  return limits;
+}
+
+// Settings of the collector: those that are given. A percentage of -1 and a limit of 0 mean none.
+void set_collector(const request_params& params) {
+  constexpr std::int64_t most_percent = 100'000;
+  if (params.has("gc_percent")) {
+    rt::set_gc_percent(static_cast<int>(params.integer("gc_percent", rt::gc_off, most_percent)));
+  }
+  if (params.has("memory_limit")) {
+    std::int64_t bytes = params.integer("memory_limit", 0, most_heap_bytes);
+    rt::set_memory_limit(bytes == 0 ? rt::no_memory_limit : static_cast<std::uint64_t>(bytes));
+  }
+}
+
+rt::deadlock_policy deadlock_policy_of(const request_params& params) {
+  std::string word = params.text_or("on_deadlock", 16, "fail");
+  if (word == "fail") return rt::deadlock_policy::fail;
+  if (word == "report") return rt::deadlock_policy::report;
+  if (word == "ignore") return rt::deadlock_policy::ignore;
+  throw request_error("bad_request", "parameter \"on_deadlock\" must be fail, report or ignore");
 }
 
 // A task's parameters: an object of arrays of texts.
@@ -77,13 +157,15 @@ json plugin_json(const loaded_plugin& plugin) {
   json entries = json::array();
   for (const plugin_entry& one : plugin.entries)
     entries.push_back({{"name", one.name}, {"description", one.description}});
-  return {{"name", plugin.name}, {"version", plugin.version},     {"description", plugin.description},
-          {"abi", plugin.abi},   {"entries", std::move(entries)}, {"thread_locals", plugin.thread_locals}};
+  return {{"name", plugin.name},    {"version", plugin.version},     {"description", plugin.description},
+          {"abi", plugin.abi},      {"entries", std::move(entries)}, {"thread_locals", plugin.thread_locals},
+          {"number", plugin.number}};
 }
 
 }  // namespace
 
-host_service::host_service(link_writer& link, std::string sandbox) : link_(link), sandbox_(std::move(sandbox)) {}
+host_service::host_service(link_writer& link, std::string sandbox, rtd::sandbox::confinement_report confinement)
+    : link_(link), sandbox_(std::move(sandbox)), confinement_(std::move(confinement)) {}
 
 // ---- the link's thread ----
 
@@ -97,6 +179,10 @@ bool host_service::handle(std::string_view payload) {
         error_json(id, "bad_request", "a request is {\"id\": number, \"method\": text, \"params\": object}"));
   }
   const auto& method = message["method"].get_ref<const std::string&>();
+  std::vector<rt::net::detail::owned_fd> descriptors;
+  if (!take_descriptors(message, descriptors)) {
+    return link_.send(error_json(id, "bad_request", "\"descriptors\" is not the number of those that came with it"));
+  }
   json params = message.contains("params") ? message["params"] : json::object();
   if (method == "host.configure") {
     // Answered when the runtime runs.
@@ -116,7 +202,7 @@ bool host_service::handle(std::string_view payload) {
     }
     require_running();
     slow = slow_answer(method, params);
-    return slow ? json() : answer(method, params);
+    return slow ? json() : answer(method, params, std::move(descriptors));
   });
   if (slow) run_job(id, std::move(slow));
   if (shutdown_grace) shut_down(*shutdown_grace);  // after the answer: without tasks the process ends at once
@@ -172,10 +258,26 @@ void host_service::require_running() const {
   }
 }
 
-json host_service::answer(const std::string& method, const json& raw) {
+// They are closed at the end of the request unless somebody takes them over.
+bool host_service::take_descriptors(const json& message, std::vector<rt::net::detail::owned_fd>& to) {
+  if (!message.contains("descriptors")) return true;
+  const json& count = message["descriptors"];
+  if (!count.is_number_unsigned() || count.get<std::uint64_t>() > descriptors_.size()) return false;
+  for (auto left = count.get<std::size_t>(); left > 0; --left) {
+    to.push_back(std::move(descriptors_.front()));
+    descriptors_.pop_front();
+  }
+  return true;
+}
+
+json host_service::answer(const std::string& method, const json& raw,
+                          std::vector<rt::net::detail::owned_fd> descriptors) {
+  if (method == "learned") return learned();
   if (method == "stats") return statistics();
-  if (method == "task.start") return start_task(raw);
+  if (method == "task.start") return start_task(raw, std::move(descriptors));
   if (method == "task.stop") return stop_task(raw);
+  if (method == "task.share") return share_task(raw);
+  if (method == "task.limit") return limit_task(raw);
   if (method == "set") return set(raw);
   throw request_error("unknown_method", "there is no method \"" + rtd::protocol::clean_text(method, 64) + "\"");
 }
@@ -185,13 +287,33 @@ std::function<json()> host_service::slow_answer(const std::string& method, const
   if (method == "plugin.load") {
     // An empty name accepts whatever the plugin calls itself (rtctl plugin check).
     std::string name = params.text("name", rtd::protocol::max_name_bytes).empty() ? "" : params.name("name");
-    return
-        [this, name, path = params.text("path", most_path_bytes)] { return plugin_json(*plugins_.load(name, path)); };
+    return [this, name, beside = params.boolean_or("beside", false), path = params.text("path", most_path_bytes)] {
+      return plugin_json(beside ? *plugins_.load_beside(name, path) : *plugins_.load(name, path));
+    };
+  }
+  if (method == "plugin.use") {
+    const auto number = static_cast<std::uint64_t>(params.integer("number", 1, most_plugin_number));
+    return [this, number, name = params.name("name")] {
+      // What the former version's green threads left on their stacks must not look like references to it on the stacks
+      // of those that are started now.
+      rt::release_memory();
+      plugins_.use(name, number);
+      return json::object();
+    };
   }
   if (method == "plugin.unload") {
-    return [this, name = params.name("name")] {
-      bool unmapped = plugins_.unload(name);
+    const auto number = static_cast<std::uint64_t>(params.integer_or("number", 0, most_plugin_number, 0));
+    return [this, number, name = params.name("name")] {
+      bool unmapped = plugins_.unload(name, number, tasks_);
       return json{{"unmapped", unmapped}};
+    };
+  }
+  if (method == "seal") {
+    return [] {
+      if (std::string problem = rtd::sandbox::seal_seccomp(); !problem.empty()) {
+        throw request_error("layer_missing", problem);
+      }
+      return json::object();
     };
   }
   if (method == "stacks") {
@@ -200,12 +322,22 @@ std::function<json()> host_service::slow_answer(const std::string& method, const
       return json{{"text", dump_stacks(limit, task)}};
     };
   }
+  if (method == "heap.why") {
+    return [this, address = params.text("address", 16)] { return explain_object(address, tasks_); };
+  }
+  if (method == "heap.profile") {
+    return [this, task = params.text_or("task", rtd::protocol::max_name_bytes, ""),
+            collects = params.flag_or("collect", false)] { return heap_profile(task, collects); };
+  }
   if (method == "gc") {
     return [] {
       auto began = std::chrono::steady_clock::now();
+      rt::gc();
       rt::released_memory released = rt::release_memory();
       std::chrono::duration<double> spent = std::chrono::steady_clock::now() - began;
-      return json{{"stack_bytes", released.stack_bytes},
+      return json{{"heap_bytes", released.heap_bytes},
+                  {"live_bytes", rt::read_gc_stats().live_bytes},
+                  {"stack_bytes", released.stack_bytes},
                   {"malloc_bytes", released.malloc_bytes},
                   {"duration_seconds", spent.count()}};
     };
@@ -221,11 +353,21 @@ std::function<json()> host_service::slow_answer(const std::string& method, const
   return nullptr;
 }
 
+json host_service::heap_profile(const std::string& task, bool collects) {
+  if (collects) rt::gc();
+  profile_labels labels{sandbox_, {}};
+  for (const auto& one : tasks_.list()) labels.plugins.push_back({one->identity().id, one->identity().plugin});
+  const std::string file =
+      heap_profile_file(rt::heap_profile(), task, rt::detail::sample_rate.load(std::memory_order_relaxed), labels);
+  return {{"profile", rtd::protocol::to_base64(file)}};
+}
+
 json host_service::set(const json& raw) {
   request_params params(raw);
+  set_collector(params);
   if (!params.has("log_level")) {
-    if (params.has("max_procs")) return json::object();
-    throw request_error("bad_request", "set wants \"max_procs\" or \"log_level\"");
+    if (params.has("max_procs") || params.has("gc_percent") || params.has("memory_limit")) return json::object();
+    throw request_error("bad_request", "set wants \"max_procs\", \"gc_percent\", \"memory_limit\" or \"log_level\"");
   }
   rt::log_level level{};
   if (!parse_level(params.text("log_level", 16), level)) {
@@ -235,7 +377,7 @@ json host_service::set(const json& raw) {
   return json::object();
 }
 
-json host_service::start_task(const json& raw) {
+json host_service::start_task(const json& raw, std::vector<rt::net::detail::owned_fd> sockets) {
   request_params params(raw);
   rt::detail::task_spec spec;
   spec.id = params.name("id");
@@ -243,6 +385,18 @@ json host_service::start_task(const json& raw) {
   spec.entry = params.text("entry", rtd::protocol::max_name_bytes);
   spec.parameters = parameters_of(params);
   spec.stack_size = stack_size_of(params);
+  const task_share share = share_of(params);
+  spec.weight = share.weight;
+  spec.scheduling = share.scheduling;
+  spec.on_deadlock = deadlock_policy_of(params);
+  spec.limits = limits_of(params);
+  if (!sockets.empty()) {
+    auto listeners = std::make_shared<rt::detail::kept_listeners>();
+    for (auto& socket : sockets) {
+      if (!listeners->add(std::move(socket))) throw request_error("bad_request", "a descriptor is no listening socket");
+    }
+    spec.listeners = std::move(listeners);
+  }
   auto plugin = plugins_.find(plugin_name);
   if (plugin == nullptr) throw request_error("no_such_plugin", "no plugin \"" + plugin_name + "\" is loaded");
   tasks_.start(std::move(plugin), std::move(spec));
@@ -251,7 +405,20 @@ json host_service::start_task(const json& raw) {
 
 json host_service::stop_task(const json& raw) {
   request_params params(raw);
-  tasks_.stop(params.name("id"), grace_of(params));
+  tasks_.stop(params.name("id"), ladder_of(params));
+  return json::object();
+}
+
+json host_service::share_task(const json& raw) {
+  request_params params(raw);
+  const task_share share = share_of(params);
+  tasks_.set_share(params.name("id"), share.weight, share.scheduling);
+  return json::object();
+}
+
+json host_service::limit_task(const json& raw) {
+  request_params params(raw);
+  tasks_.set_limits(params.name("id"), limits_of(params));
   return json::object();
 }
 
@@ -261,12 +428,14 @@ json host_service::statistics() {
   for (const auto& task : tasks) list.push_back(to_json(*task));
   metrics_json metrics = metrics_of(tasks);
   return {{"runtime", to_json(rt::read_stats())},
-          {"wait_bounds", rt::run_queue_wait_bounds()},
+          {"duration_bounds", rt::sched_duration_bounds()},
           {"tasks", std::move(list)},
           {"metrics", std::move(metrics.families)},
           {"metrics_left_out", metrics.left_out},
           {"logs_dropped_total", log_->dropped()},
-          {"malloc", malloc_json()}};
+          {"malloc", malloc_json()},
+          {"heap", to_json(rt::read_mem_stats())},
+          {"gc", to_json(rt::read_gc_stats())}};
 }
 
 void host_service::shut_down(std::chrono::nanoseconds grace) {
@@ -316,6 +485,7 @@ void host_service::configure(const json& id, const json& raw) {
   rt::run_options options;
   options.max_procs = static_cast<int>(params.integer_or("max_procs", 0, most_procs, 0));
   if (std::size_t size = stack_size_of(params); size != 0) options.stack_size = size;
+  options.on_deadlock = rt::deadlock_policy::ignore;  // the main green thread waits for the end of the host
   rt::log_level level{};
   if (!parse_level(params.text_or("log_level", 16, "info"), level)) {
     throw request_error("bad_request", "parameter \"log_level\" must be debug, info, warn or error");
@@ -323,6 +493,7 @@ void host_service::configure(const json& id, const json& raw) {
   if (sandbox != sandbox_) {
     throw request_error("bad_request", "this is the host of sandbox \"" + sandbox_ + "\", not of \"" + sandbox + "\"");
   }
+  set_collector(params);
   std::lock_guard guard(lock_);
   if (phase_ != phase::unconfigured) throw request_error("already_configured", "the host is configured already");
   log_->set_level(level);
@@ -356,7 +527,15 @@ void host_service::runtime_started(const std::string& problem) {
     link_.send(error_json(id, "start_failed", problem));
     return;
   }
-  link_.send({{"id", id}, {"result", {{"pid", getpid()}, {"abi", RT_ABI_VERSION}, {"version", rt::version()}}}});
+  json missing = json::array();
+  for (const auto& layer : confinement_.missing) missing.push_back({{"name", layer.name}, {"reason", layer.reason}});
+  link_.send({{"id", id},
+              {"result",
+               {{"pid", getpid()},
+                {"abi", RT_ABI_VERSION},
+                {"version", rt::version()},
+                {"layers", confinement_.active},
+                {"missing_layers", std::move(missing)}}}});
 }
 
 void host_service::wait_for_end() { end_.recv(); }

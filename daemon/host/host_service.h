@@ -8,6 +8,7 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -15,12 +16,15 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/host/link.h"
 #include "daemon/host/plugin_loader.h"
 #include "daemon/host/task_table.h"
+#include "daemon/sandbox/confine.h"
 #include "rt/chan.h"
 #include "rt/runtime.h"
+#include "runtime/net/owned_fd.h"
 #include "runtime/task/log_queue.h"
 
 namespace rtd::host {
@@ -30,11 +34,14 @@ class host_service {
   /// Threads that answer slow requests at the same time; more requests are answered with "busy".
   static constexpr int most_jobs = 8;
 
-  host_service(link_writer& link, std::string sandbox);
+  /// `confinement` is what the process did to itself at its start.
+  host_service(link_writer& link, std::string sandbox, rtd::sandbox::confinement_report confinement);
   host_service(const host_service&) = delete;
   host_service& operator=(const host_service&) = delete;
 
   // --- the link's thread ---
+  /// A descriptor that came with the link's bytes; for the next request that says it has some.
+  void take_descriptor(int descriptor) { descriptors_.emplace_back(descriptor); }
   /// Answers one frame's payload, now or later. False when the link is closed.
   bool handle(std::string_view payload);
   /// As the request "shutdown".
@@ -59,13 +66,17 @@ class host_service {
  private:
   using json = nlohmann::json;
 
-  json answer(const std::string& method, const json& params);
+  json answer(const std::string& method, const json& params, std::vector<rt::net::detail::owned_fd> descriptors);
   std::function<json()> slow_answer(const std::string& method, const json& params);
   bool reply(const json& id, const std::function<json()>& make);
   void configure(const json& id, const json& params);
-  json start_task(const json& params);
+  json start_task(const json& params, std::vector<rt::net::detail::owned_fd> sockets);
+  bool take_descriptors(const json& message, std::vector<rt::net::detail::owned_fd>& to);
   json stop_task(const json& params);
+  json share_task(const json& params);
+  json limit_task(const json& params);
   json statistics();
+  json heap_profile(const std::string& task, bool collects);
   json set(const json& params);
   void run_job(const json& id, std::function<json()> make);
   void require_running() const;
@@ -74,10 +85,12 @@ class host_service {
 
   link_writer& link_;
   const std::string sandbox_;
+  const rtd::sandbox::confinement_report confinement_;
   std::shared_ptr<rt::detail::log_queue> log_ = std::make_shared<rt::detail::log_queue>();
   task_table tasks_{log_};
   plugin_loader plugins_;
   rt::chan<int> end_{1};
+  std::deque<rt::net::detail::owned_fd> descriptors_;  // the link's thread's
   std::atomic<int> jobs_{0};
 
   mutable std::mutex lock_;

@@ -1,8 +1,12 @@
 #include "daemon/host/log_drain.h"
 
+#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <vector>
+
+#include "daemon/host/violation.h"
+#include "daemon/protocol/framing.h"
 
 namespace rtd::host {
 
@@ -44,6 +48,7 @@ json to_json(const rt::detail::log_line& line) {
 bool log_drain::send_all() {
   // Notes first, lines second, but sent the other way round: see task_table.h.
   std::vector<task_note> notes = tasks_.take_notes();
+  look_again_ = tasks_.look_at_limits(notes);
   std::vector<rt::detail::log_line> lines;
   log_->take(lines);
   std::string frames;
@@ -56,12 +61,20 @@ bool log_drain::send_all() {
     dropped_reported_ = dropped;
     if (!add(to_json({nullptr, rt::log_level::warn, std::chrono::system_clock::now(), text}), frames)) return false;
   }
+  take_violations([&](std::string_view report) { frames += rtd::protocol::encode_frame(report); });
+  if (const std::uint64_t lost = violations_without_report(); lost != violations_lost_) {
+    const json event = {{"event", "violations_lost"}, {"count", lost - violations_lost_}};
+    violations_lost_ = lost;
+    if (!add(event, frames)) return false;
+  }
   for (const task_note& note : notes) {
-    const json event = {{"event", "task"},
-                        {"id", note.id},
-                        {"state", note.state},
-                        {"error", note.error},
-                        {"cpu_seconds", note.cpu_seconds}};
+    json event = {{"event", "task"},
+                  {"id", note.id},
+                  {"state", note.state},
+                  {"error", note.error},
+                  {"cpu_seconds", note.cpu_seconds}};
+    if (!note.limit.empty()) event["limit"] = note.limit;
+    if (note.has_accepted) event["has_accepted"] = true;
     if (!add(event, frames)) return false;
   }
   return frames.empty() || link_.send_frames(frames);
@@ -83,7 +96,13 @@ bool log_drain::run() {
     bool last = stopping_.load();
     if (!send_all()) return false;
     if (last) return true;
-    log_->wait(std::chrono::hours(1));
+    constexpr std::chrono::milliseconds longest = std::chrono::hours(1);
+    auto until = longest;
+    if (look_again_) {
+      const auto left = std::chrono::ceil<std::chrono::milliseconds>(*look_again_ - task_table::clock::now());
+      until = std::clamp(left, std::chrono::milliseconds(0), longest);
+    }
+    log_->wait(until);
   }
 }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -34,7 +35,9 @@ class log_drain {
   std::shared_ptr<rt::detail::log_queue> log_;
   task_table& tasks_;
   std::atomic<bool> stopping_{false};
+  std::optional<task_table::clock::time_point> look_again_;  // at the tasks' limits
   std::uint64_t dropped_reported_ = 0;
+  std::uint64_t violations_lost_ = 0;
 };
 
 /// A log line as it goes over the link.

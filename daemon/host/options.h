@@ -9,6 +9,9 @@ namespace rtd::host {
 struct host_options {
   int link = -1;
   std::string sandbox;
+  bool confined = false;  // a policy waits in its descriptor (daemon/sandbox/policy.h)
+  bool shared_root = false;  // the root is the machine's
+  bool reaper = false;    // this process is to be the first one of a pid namespace and nothing else
   bool show_version = false;
   bool show_help = false;
 };

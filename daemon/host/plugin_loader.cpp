@@ -11,6 +11,7 @@
 #include "daemon/host/elf_file.h"
 #include "daemon/host/guarded_load.h"
 #include "daemon/host/plugin_note.h"
+#include "daemon/host/plugin_proof.h"
 #include "daemon/host/request_error.h"
 #include "daemon/protocol/text.h"
 #include "runtime/task/exception_text.h"
@@ -129,6 +130,11 @@ void publish_own_symbols() {
   });
 }
 
+const std::string& absolute(const std::string& path) {
+  if (path.empty() || path.front() != '/') refuse("plugin_not_found", path, "is no absolute path");
+  return path;
+}
+
 struct close_handle {
   void operator()(void* handle) const noexcept { dlclose(handle); }
 };
@@ -162,31 +168,71 @@ std::shared_ptr<const loaded_plugin> plugin_loader::find_loaded(std::string_view
          "a plugin \"" + known->name + "\" is loaded from " + known->path + "; unload it first");
 }
 
-std::shared_ptr<const loaded_plugin> plugin_loader::load(const std::string& name, const std::string& path) {
-  std::lock_guard one_at_a_time(loading_);
-  if (auto known = find_loaded(name, path)) return known;
-  if (path.empty() || path.front() != '/') refuse("plugin_not_found", path, "is no absolute path");
-  elf_file file(path);
-  plugin_note note = read_plugin_note(file);
+plugin_loader::opened_file::opened_file(const std::string& name, const std::string& path)
+    : file(absolute(path)), note(read_plugin_note(file)) {
   check_plugin_note(note, path);
   if (!name.empty() && note.name != name) {
     refuse(
         "plugin_name_mismatch", path,
         "calls itself \"" + note.name + "\", but is configured as \"" + name + "\"; use the same name in both places");
   }
-  if (auto known = find_loaded(note.name, path)) return known;
-  publish_own_symbols();
-  std::shared_ptr<const loaded_plugin> fresh = load_new(file, note);
+}
+
+std::shared_ptr<const loaded_plugin> plugin_loader::load(const std::string& name, const std::string& path) {
+  std::lock_guard one_at_a_time(loading_);
+  if (auto known = find_loaded(name, path)) return known;
+  const opened_file opened(name, path);
+  if (auto known = find_loaded(opened.note.name, path)) return known;
+  std::shared_ptr<const loaded_plugin> fresh = load_new(opened.file, opened.note);
   std::lock_guard guard(table_);
   plugins_.emplace(fresh->name, fresh);
   return fresh;
 }
 
+std::shared_ptr<const loaded_plugin> plugin_loader::load_beside(const std::string& name, const std::string& path) {
+  std::lock_guard one_at_a_time(loading_);
+  const opened_file opened(name, path);
+  std::shared_ptr<const loaded_plugin> fresh = load_new(opened.file, opened.note);
+  std::lock_guard guard(table_);
+  others_.push_back(fresh);
+  return fresh;
+}
+
+// The path in a spelling that no loaded object has.
+std::string plugin_loader::free_spelling(const std::string& path) const {
+  std::lock_guard guard(table_);
+  const auto is_taken = [&](const std::string& spelling) {
+    const auto has_it = [&](const auto& one) { return one->load_path == spelling; };
+    return std::any_of(plugins_.begin(), plugins_.end(), [&](const auto& one) { return has_it(one.second); }) ||
+           std::any_of(others_.begin(), others_.end(), has_it);
+  };
+  std::string spelling = path;
+  while (is_taken(spelling)) spelling.insert(spelling.rfind('/'), "/.");
+  return spelling;
+}
+
 std::shared_ptr<const loaded_plugin> plugin_loader::load_new(const elf_file& file, const plugin_note& note) {
+  publish_own_symbols();
   const std::string& path = file.path();
   struct stat status {};
   file_identity identity{};
   if (stat(path.c_str(), &status) == 0) identity = {status.st_dev, status.st_ino};
+  if (resident_.contains(identity)) {
+    refuse("plugin_load_failed", path,
+           "was unloaded before, but the loader of the system keeps it in memory, as it was left; replace the file by "
+           "a new one (move it into place instead of overwriting it) or restart the sandbox");
+  }
+  {
+    std::lock_guard guard(table_);
+    const auto is_it = [&](const auto& one) { return one->identity == identity; };
+    if (std::any_of(plugins_.begin(), plugins_.end(), [&](const auto& one) { return is_it(one.second); }) ||
+        std::any_of(others_.begin(), others_.end(), is_it)) {
+      refuse("plugin_load_failed", path,
+             "is the file that is loaded already; put the new version beside it and move it into place (mv, install) "
+             "instead of overwriting the file");
+    }
+  }
+  const std::string load_path = free_spelling(path);
   if (spoiled_.contains(identity)) {
     refuse(
         "plugin_constructor_threw", path,
@@ -196,11 +242,11 @@ std::shared_ptr<const loaded_plugin> plugin_loader::load_new(const elf_file& fil
 
   // Before the load: a constructor may crash.
   std::unique_ptr<const symbol_table, retract_table> symbols(
-      crash_symbols().publish(std::make_unique<const symbol_table>(file, path)));
+      crash_symbols().publish(std::make_unique<const symbol_table>(file, load_path)));
   load_outcome outcome;
   {
     loading_mark mark(note.name);
-    outcome = guarded_load(path);
+    outcome = guarded_load(load_path);
   }
   if (outcome.constructor_threw) {
     if (outcome.still_resident) spoiled_.insert(identity);
@@ -218,6 +264,9 @@ std::shared_ptr<const loaded_plugin> plugin_loader::load_new(const elf_file& fil
   auto result = std::make_shared<loaded_plugin>();
   result->name = note.name;
   result->path = path;
+  result->load_path = load_path;
+  result->number = ++last_number_;
+  result->identity = identity;
   result->version = note.version;
   result->description = note.description;
   result->abi = note.abi;
@@ -228,27 +277,71 @@ std::shared_ptr<const loaded_plugin> plugin_loader::load_new(const elf_file& fil
   return result;
 }
 
-bool plugin_loader::unload(std::string_view name) {
+std::vector<std::shared_ptr<const loaded_plugin>>::iterator plugin_loader::find_other(std::string_view name,
+                                                                                      std::uint64_t number) {
+  return std::find_if(others_.begin(), others_.end(),
+                      [&](const auto& one) { return one->name == name && one->number == number; });
+}
+
+void plugin_loader::use(std::string_view name, std::uint64_t number) {
+  std::lock_guard guard(table_);
+  const auto current = plugins_.find(name);
+  if (current != plugins_.end() && current->second->number == number) return;
+  const auto other = find_other(name, number);
+  if (other == others_.end()) {
+    throw request_error("no_such_plugin",
+                        "no version " + std::to_string(number) + " of plugin \"" + std::string(name) + "\" is loaded");
+  }
+  if (current != plugins_.end()) {
+    std::swap(*other, current->second);
+  } else {
+    plugins_.emplace(std::string(name), *other);
+    others_.erase(other);
+  }
+}
+
+bool plugin_loader::unload(std::string_view name, std::uint64_t number, const task_table& tasks) {
   std::lock_guard one_at_a_time(loading_);
   std::shared_ptr<const loaded_plugin> leaving;
+  bool was_current = false;
   {
     std::lock_guard guard(table_);
-    auto found = plugins_.find(name);
-    if (found == plugins_.end()) {
+    const auto current = plugins_.find(name);
+    was_current = current != plugins_.end() && (number == 0 || current->second->number == number);
+    const auto other = find_other(name, number);
+    if (!was_current && other == others_.end()) {
       throw request_error("no_such_plugin", "no plugin \"" + std::string(name) + "\" is loaded");
     }
+    std::shared_ptr<const loaded_plugin>& held = was_current ? current->second : *other;
     // New holders come only through find(), which needs table_.
-    if (found->second.use_count() > 1) {
+    if (held.use_count() > 1) {
       throw request_error("busy", "plugin \"" + std::string(name) + "\" has running tasks; stop them first");
     }
-    leaving = std::move(found->second);
-    plugins_.erase(found);
+    leaving = std::move(held);
+    if (was_current)
+      plugins_.erase(current);
+    else
+      others_.erase(other);
+  }
+  // Nobody finds it while the proof is made.
+  const unload_proof proof = prove_unused(*leaving, tasks);
+  if (!proof.why_not.empty()) {
+    std::lock_guard guard(table_);
+    if (was_current && !proof.is_spent)
+      plugins_.emplace(leaving->name, leaving);
+    else
+      others_.push_back(leaving);
+    throw request_error("referenced", "plugin \"" + leaving->name + "\" " + leaving->version +
+                                          " cannot be unloaded, since something still refers to it: " + proof.why_not);
   }
   crash_symbols().retract(leaving->symbols);
   dlclose(leaving->handle);
-  void* resident = dlopen(leaving->path.c_str(), RTLD_NOW | RTLD_NOLOAD);
-  if (resident != nullptr) dlclose(resident);
-  return resident == nullptr;
+  forget(proof);
+  void* resident = dlopen(leaving->load_path.c_str(), RTLD_NOW | RTLD_NOLOAD);
+  if (resident == nullptr) return true;
+  dlclose(resident);
+  resident_.insert(leaving->identity);
+  return false;
 }
 
 }  // namespace rtd::host

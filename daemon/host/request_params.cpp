@@ -56,6 +56,13 @@ std::int64_t request_params::integer_or(std::string_view key, std::int64_t least
   return has(key) ? integer(key, least, most) : fallback;
 }
 
+bool request_params::boolean_or(std::string_view key, bool fallback) const {
+  if (!has(key)) return fallback;
+  const nlohmann::json& value = member(key);
+  if (!value.is_boolean()) refuse(key, "true or false");
+  return value.get<bool>();
+}
+
 double request_params::number_or(std::string_view key, double least, double most, double fallback) const {
   if (!has(key)) return fallback;
   const nlohmann::json& value = member(key);
@@ -64,6 +71,13 @@ double request_params::number_or(std::string_view key, double least, double most
     refuse(key, "a number from " + std::to_string(least) + " to " + std::to_string(most));
   }
   return number;
+}
+
+bool request_params::flag_or(std::string_view key, bool fallback) const {
+  if (!has(key)) return fallback;
+  const nlohmann::json& value = member(key);
+  if (!value.is_boolean()) refuse(key, "true or false");
+  return value.get<bool>();
 }
 
 }  // namespace rtd::host

@@ -21,7 +21,9 @@ class request_params {
   std::string name(std::string_view key) const;
   std::int64_t integer(std::string_view key, std::int64_t least, std::int64_t most) const;
   std::int64_t integer_or(std::string_view key, std::int64_t least, std::int64_t most, std::int64_t fallback) const;
+  bool boolean_or(std::string_view key, bool fallback) const;
   double number_or(std::string_view key, double least, double most, double fallback) const;
+  bool flag_or(std::string_view key, bool fallback) const;
   /// The member itself; null when it is missing.
   const nlohmann::json& member(std::string_view key) const;
 

@@ -5,6 +5,9 @@
 #include <chrono>
 #include <cmath>
 
+#include "daemon/host/heap_json.h"
+#include "runtime/heap/heap_owner.h"
+
 namespace rtd::host {
 
 using nlohmann::json;
@@ -52,6 +55,23 @@ size_estimate estimate(const rt::detail::metric_series& series) {
   return sum;
 }
 
+json limits_json(const rt::detail::task_limit_figures& figures) {
+  const auto or_null = [](std::uint64_t limit) { return limit == rt::detail::no_limit ? json() : json(limit); };
+  return {
+      {"green_threads_limit", or_null(figures.green_threads_limit)},
+      {"green_threads_refused_total", figures.green_threads_refused},
+      {"connections", figures.connections},
+      {"connections_limit", or_null(figures.connections_limit)},
+      {"connections_refused_total", figures.connections_refused},
+      {"accept_waits_total", figures.accept_waits},
+      {"log_rate_limit", figures.log_rate == 0 ? json() : json(figures.log_rate)},
+      {"log_lines_dropped_total", figures.log_lines_dropped},
+      {"cpu_limit", figures.cpus <= 0 ? json() : json(figures.cpus)},
+      {"cpu_throttles_total", figures.throttles},
+      {"cpu_throttled_seconds_total", figures.throttled_seconds},
+  };
+}
+
 }  // namespace
 
 json to_json(const rt::runtime_stats& figures) {
@@ -63,7 +83,10 @@ json to_json(const rt::runtime_stats& figures) {
       {"threads_idle", figures.threads_idle},
       {"threads_blocked", figures.threads_blocked},
       {"threads_spinning", figures.threads_spinning},
+      {"threads_frozen", figures.threads_frozen},
       {"threads_created_total", figures.threads_created_total},
+      {"threads_ended_total", figures.threads_ended_total},
+      {"threads_refused_total", figures.threads_refused_total},
       {"green_threads", figures.green_threads},
       {"runnable", figures.runnable},
       {"running", figures.running},
@@ -79,10 +102,18 @@ json to_json(const rt::runtime_stats& figures) {
       {"handoffs_total", figures.handoffs_total},
       {"preempt_requests_total", figures.preempt_requests_total},
       {"preemptions_total", figures.preemptions_total},
+      {"preempt_signals_total", figures.preempt_signals_total},
+      {"freezes_total", figures.freezes_total},
+      {"retakes_total", figures.retakes_total},
+      {"os_lock_parks_total", figures.os_lock_parks_total},
+      {"mutex_wait_seconds_total", figures.mutex_wait_seconds_total},
+      {"runtime_lock_wait_seconds_total", figures.runtime_lock_wait_seconds_total},
       {"wakeups_total", figures.wakeups_total},
       {"stop_the_world_total", figures.stop_the_world_total},
       {"run_queue_wait_buckets", figures.run_queue_wait_buckets},
       {"run_queue_wait_seconds_sum", figures.run_queue_wait_seconds_sum},
+      {"slice_buckets", figures.slice_buckets},
+      {"slice_seconds_sum", figures.slice_seconds_sum},
       {"stack_guard", figures.stack_guard == rt::guard_kind::guard_install ? "guard_install" : "mprotect"},
       {"stacks_in_use", figures.stacks_in_use},
       {"stacks_cached", figures.stacks_cached},
@@ -101,6 +132,8 @@ json to_json(const rt::runtime_stats& figures) {
 }
 
 json to_json(const rt::detail::task_state& task) {
+  const rt::detail::group::queue_waits waits = task.waits();
+  const rt::detail::heap_owner* heap = task.heap().get();
   return {
       {"id", task.identity().id},
       {"plugin", task.identity().plugin},
@@ -108,6 +141,11 @@ json to_json(const rt::detail::task_state& task) {
       {"state", rt::detail::to_text(task.phase())},
       {"green_threads", task.green_threads()},
       {"cpu_seconds", task.cpu_seconds()},
+      {"queue_waits", waits.count},
+      {"queue_wait_seconds", waits.seconds},
+      {"heap", to_json(task.heap().figures(), heap == nullptr ? SIZE_MAX : heap->soft_limit(),
+                       heap == nullptr ? SIZE_MAX : heap->hard_limit())},
+      {"limits", limits_json(task.limit_figures())},
       {"status", task.status()},
       {"started_at", unix_seconds(task.started_at())},
   };

@@ -1,6 +1,7 @@
 #include "daemon/host/symbol_table.h"
 
 #include <elf.h>
+#include <sched.h>
 
 #include <algorithm>
 
@@ -70,6 +71,7 @@ void symbol_tables::retract(const symbol_table* table) noexcept {
     const symbol_table* expected = table;
     if (slot.compare_exchange_strong(expected, nullptr)) break;
   }
+  while (readers_.load() != 0 && !crashing_.load()) sched_yield();
   if (!crashing_.load()) delete table;
 }
 

@@ -47,6 +47,9 @@ class symbol_table {
 
 /// The tables that a crash handler may look into.
 ///
+/// The race by name: *report against unload*. A handler that will go on (violation.h) says that it reads before it
+/// looks at the slots; the unload empties the slot before it asks whether somebody reads, and waits. In the same way:
+///
 /// The race by name: *unload against crash*. A handler may be inside a table that an unload wants to free. The handler
 /// first sets crashing, then reads the slots; the unload first empties the slot, then looks at crashing. Both are
 /// sequentially consistent, so one of them sees the other; a table that a handler may hold is never freed.
@@ -63,12 +66,16 @@ class symbol_tables {
 
   /// Called by the crash handler before it looks; there is no way back. Async-signal-safe.
   void enter_crash() noexcept { crashing_.store(true); }
-  /// The function around a place in a module. Async-signal-safe, after enter_crash.
+  /// Around a look in a handler that returns: nothing is freed meanwhile. Async-signal-safe.
+  void begin_reading() noexcept { readers_.fetch_add(1); }
+  void end_reading() noexcept { readers_.fetch_sub(1); }
+  /// The function around a place in a module. Async-signal-safe, after enter_crash or begin_reading.
   symbol_table::match find(const char* module, std::uint64_t place) const noexcept;
 
  private:
   std::atomic<const symbol_table*> slots_[most_tables]{};
   std::atomic<bool> crashing_{false};
+  std::atomic<int> readers_{0};
 };
 
 /// The process's tables: the crash handler needs them where nothing can be passed to it.

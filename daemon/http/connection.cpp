@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "daemon/http/compression.h"
+#include "daemon/protocol/gzip.h"
 
 namespace rtd::http::detail {
 
@@ -335,7 +336,7 @@ void connection::send(response what) {
   if (has_body && !encoded && what.body.size() > least_size_to_compress && is_compressible(what.content_type)) {
     message->insert("Vary", "Accept-Encoding");
     if (wants_gzip_) {
-      if (std::optional<std::string> small = gzip(what.body)) {
+      if (std::optional<std::string> small = protocol::gzip(what.body)) {
         what.body = std::move(*small);
         message->set(bhttp::field::content_encoding, "gzip");
       }

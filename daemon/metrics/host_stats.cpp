@@ -37,7 +37,10 @@ constexpr named_count runtime_counts[] = {
     {"threads_idle", &runtime_figures::threads_idle},
     {"threads_blocked", &runtime_figures::threads_blocked},
     {"threads_spinning", &runtime_figures::threads_spinning},
+    {"threads_frozen", &runtime_figures::threads_frozen},
     {"threads_created_total", &runtime_figures::threads_created_total, true},
+    {"threads_ended_total", &runtime_figures::threads_ended_total, true},
+    {"threads_refused_total", &runtime_figures::threads_refused_total, true},
     {"green_threads", &runtime_figures::green_threads},
     {"runnable", &runtime_figures::runnable},
     {"running", &runtime_figures::running},
@@ -51,6 +54,10 @@ constexpr named_count runtime_counts[] = {
     {"handoffs_total", &runtime_figures::handoffs_total, true},
     {"preempt_requests_total", &runtime_figures::preempt_requests_total, true},
     {"preemptions_total", &runtime_figures::preemptions_total, true},
+    {"preempt_signals_total", &runtime_figures::preempt_signals_total, true},
+    {"freezes_total", &runtime_figures::freezes_total, true},
+    {"retakes_total", &runtime_figures::retakes_total, true},
+    {"os_lock_parks_total", &runtime_figures::os_lock_parks_total, true},
     {"wakeups_total", &runtime_figures::wakeups_total, true},
     {"stop_the_world_total", &runtime_figures::stop_the_world_total, true},
     {"stacks_in_use", &runtime_figures::stacks_in_use},
@@ -68,13 +75,47 @@ constexpr named_count runtime_counts[] = {
     {"net_events_total", &runtime_figures::net_events_total, true},
 };
 
+// Totals all.
+struct named_seconds {
+  const char* name;
+  double runtime_figures::*field;
+};
+constexpr named_seconds runtime_seconds[] = {
+    {"mutex_wait_seconds_total", &runtime_figures::mutex_wait_seconds_total},
+    {"runtime_lock_wait_seconds_total", &runtime_figures::runtime_lock_wait_seconds_total},
+};
+
 std::vector<std::uint64_t> counts_of(const json& list, const std::string& where) {
   std::vector<std::uint64_t> counts;
   for (const json& value : list) counts.push_back(to_count(value, where));
   return counts;
 }
 
-runtime_figures read_runtime(const json& result) {
+// The buckets and the sum of one histogram of the scheduler.
+histogram_data read_durations(const json& object, const std::string& where, const std::string& name,
+                              const std::vector<double>& bounds) {
+  histogram_data result;
+  result.bounds = bounds;
+  const std::string buckets = name + "_buckets";
+  result.counts = counts_of(array_member(object, where, buckets.c_str(), max_bounds + 1), where + "." + buckets);
+  if (result.counts.size() != bounds.size() + 1)
+    throw bad_answer(where + "." + buckets, "one longer than duration_bounds");
+  const std::string sum = name + "_seconds_sum";
+  result.sum = to_number(member(object, where, sum.c_str()), where + "." + sum, 0);
+  return result;
+}
+
+std::vector<double> read_bounds(const json& result) {
+  std::vector<double> bounds;
+  for (const json& bound : array_member(result, "the answer", "duration_bounds", max_bounds)) {
+    bounds.push_back(to_number(bound, "duration_bounds"));
+    const bool grows = bounds.size() < 2 || bounds[bounds.size() - 2] < bounds.back();
+    if (!grows) throw bad_answer("duration_bounds", "a growing list");
+  }
+  return bounds;
+}
+
+runtime_figures read_runtime(const json& result, const std::vector<double>& bounds) {
   const std::string where = "runtime";
   const json& object = member(result, "the answer", "runtime");
   runtime_figures figures;
@@ -86,21 +127,15 @@ runtime_figures read_runtime(const json& result) {
   for (const json& value : array_member(object, where, "busy_seconds_total", max_procs)) {
     figures.busy_seconds_total.push_back(to_number(value, where + ".busy_seconds_total", 0));
   }
+  for (const named_seconds& one : runtime_seconds) {
+    figures.*one.field = to_number(member(object, where, one.name), where + "." + one.name, 0);
+  }
   figures.stack_guard = to_text(member(object, where, "stack_guard"), where + ".stack_guard", 32);
   if (figures.stack_guard != "guard_install" && figures.stack_guard != "mprotect") {
     throw bad_answer(where + ".stack_guard", "guard_install or mprotect");
   }
-
-  histogram_data& wait = figures.run_queue_wait;
-  for (const json& bound : array_member(result, "the answer", "wait_bounds", max_bounds)) {
-    wait.bounds.push_back(to_number(bound, "wait_bounds"));
-    const bool grows = wait.bounds.size() < 2 || wait.bounds[wait.bounds.size() - 2] < wait.bounds.back();
-    if (!grows) throw bad_answer("wait_bounds", "a growing list");
-  }
-  const std::string buckets = where + ".run_queue_wait_buckets";
-  wait.counts = counts_of(array_member(object, where, "run_queue_wait_buckets", max_bounds + 1), buckets);
-  if (wait.counts.size() != wait.bounds.size() + 1) throw bad_answer(buckets, "one longer than wait_bounds");
-  wait.sum = to_number(member(object, where, "run_queue_wait_seconds_sum"), where + ".run_queue_wait_seconds_sum", 0);
+  figures.run_queue_wait = read_durations(object, where, "run_queue_wait", bounds);
+  figures.slice = read_durations(object, where, "slice", bounds);
   return figures;
 }
 
@@ -116,14 +151,20 @@ host_task read_task(const json& object, const std::string& where) {
   task.state = protocol::clean_text(text("state"));
   task.green_threads = to_count(member(object, where, "green_threads"), where + ".green_threads");
   task.cpu_seconds = to_number(member(object, where, "cpu_seconds"), where + ".cpu_seconds", 0);
+  task.queue_waits = to_count(member(object, where, "queue_waits"), where + ".queue_waits");
+  task.queue_wait_seconds = to_number(member(object, where, "queue_wait_seconds"), where + ".queue_wait_seconds", 0);
   task.status = protocol::clean_text(text("status", protocol::max_text_bytes), max_status_bytes);
+  task.heap = read_task_heap(member(object, where, "heap"), where + ".heap");
+  task.limits = read_task_limits(member(object, where, "limits"), where + ".limits");
   task.started_at = to_number(member(object, where, "started_at"), where + ".started_at", 0);
   return task;
 }
 
 host_snapshot read_answer(const json& result) {
   host_snapshot snapshot;
-  snapshot.runtime = read_runtime(result);
+  const std::vector<double> bounds = read_bounds(result);
+  snapshot.runtime = read_runtime(result, bounds);
+  snapshot.heap = read_heap(result, bounds);
   const json& tasks = array_member(result, "the answer", "tasks", max_host_tasks);
   std::set<std::string_view> ids;
   snapshot.tasks.reserve(tasks.size());
@@ -199,8 +240,11 @@ void keep_monotonic(host_snapshot& now, const host_snapshot& before) {
   for (const named_count& one : runtime_counts) {
     if (one.is_total) at_least(now.runtime.*one.field, before.runtime.*one.field);
   }
+  for (const named_seconds& one : runtime_seconds) at_least(now.runtime.*one.field, before.runtime.*one.field);
   at_least(now.runtime.busy_seconds_total, before.runtime.busy_seconds_total);
   at_least(now.runtime.run_queue_wait, before.runtime.run_queue_wait);
+  at_least(now.runtime.slice, before.runtime.slice);
+  keep_monotonic(now.heap, before.heap);
   at_least(now.logs_dropped_total, before.logs_dropped_total);
   for (const auto& [reason, count] : before.series_dropped_total) now.series_dropped_total[reason] += count;
 
@@ -212,6 +256,10 @@ void keep_monotonic(host_snapshot& now, const host_snapshot& before) {
     if (found == tasks_before.end() || found->second->started_at != task.started_at) continue;
     same_run.insert(task.id);
     at_least(task.cpu_seconds, found->second->cpu_seconds);
+    at_least(task.queue_waits, found->second->queue_waits);
+    at_least(task.queue_wait_seconds, found->second->queue_wait_seconds);
+    keep_monotonic(task.heap, found->second->heap);
+    keep_monotonic(task.limits, found->second->limits);
   }
   std::map<std::pair<std::string_view, std::string_view>, const task_metric*> metrics_before;
   for (const task_metric& metric : before.metrics) metrics_before[{metric.task, metric.name}] = &metric;

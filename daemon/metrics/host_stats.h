@@ -13,7 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include "daemon/metrics/heap_stats.h"
 #include "daemon/metrics/histogram.h"
+#include "daemon/metrics/limit_stats.h"
 
 namespace rtd::metrics {
 
@@ -31,7 +33,8 @@ inline constexpr std::size_t max_host_tasks = 100'000;
 struct runtime_figures {
   std::uint64_t procs = 0, idle_procs = 0;
   std::uint64_t threads = 0, threads_running = 0, threads_idle = 0, threads_blocked = 0, threads_spinning = 0;
-  std::uint64_t threads_created_total = 0;
+  std::uint64_t threads_frozen = 0;
+  std::uint64_t threads_created_total = 0, threads_ended_total = 0, threads_refused_total = 0;
   std::uint64_t green_threads = 0, runnable = 0, running = 0, waiting = 0, blocking = 0;
   std::uint64_t created_total = 0;
   std::uint64_t global_queue_length = 0;
@@ -39,7 +42,11 @@ struct runtime_figures {
   std::vector<double> busy_seconds_total;
   std::uint64_t switches_total = 0, steals_total = 0, steal_failures_total = 0, handoffs_total = 0;
   std::uint64_t preempt_requests_total = 0, preemptions_total = 0, wakeups_total = 0, stop_the_world_total = 0;
+  std::uint64_t preempt_signals_total = 0, freezes_total = 0, retakes_total = 0;
+  std::uint64_t os_lock_parks_total = 0;
+  double mutex_wait_seconds_total = 0, runtime_lock_wait_seconds_total = 0;
   histogram_data run_queue_wait;
+  histogram_data slice;
   std::string stack_guard;  ///< "guard_install" or "mprotect"
   std::uint64_t stacks_in_use = 0, stacks_cached = 0, stack_in_use_bytes = 0, stack_reserved_bytes = 0;
   std::uint64_t stack_limit = 0, stack_failures_total = 0;
@@ -56,8 +63,12 @@ struct host_task {
   std::string state;
   std::uint64_t green_threads = 0;
   double cpu_seconds = 0;
-  std::string status;     ///< free text of the task, control characters replaced, at most 200 bytes
-  double started_at = 0;  ///< Unix time
+  std::uint64_t queue_waits = 0;  ///< waits in run queues that were measured
+  double queue_wait_seconds = 0;  ///< and how long they took together
+  std::string status;             ///< free text of the task, control characters replaced, at most 200 bytes
+  double started_at = 0;          ///< Unix time
+  task_heap_figures heap;
+  task_limit_figures limits;
 };
 
 enum class metric_type : std::uint8_t { counter, gauge, histogram };
@@ -81,6 +92,7 @@ struct task_metric {
 /// One answer of a host to "stats".
 struct host_snapshot {
   runtime_figures runtime;
+  heap_figures heap;
   std::vector<host_task> tasks;
   std::vector<task_metric> metrics;
   std::uint64_t logs_dropped_total = 0;

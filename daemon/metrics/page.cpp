@@ -17,6 +17,7 @@ namespace {
 prometheus::MetricType type_named(std::string_view name) {
   if (name == "counter") return prometheus::MetricType::Counter;
   if (name == "gauge") return prometheus::MetricType::Gauge;
+  if (name == "summary") return prometheus::MetricType::Summary;
   return prometheus::MetricType::Histogram;
 }
 
@@ -87,6 +88,14 @@ void page::gauge(std::string_view family, const label_list& labels, std::uint64_
 
 void page::histogram(std::string_view family, const label_list& labels, const histogram_data& data) {
   add(family, prometheus::MetricType::Histogram, labels).histogram = to_prometheus(data);
+}
+
+void page::summary(std::string_view family, const label_list& labels,
+                   const std::vector<std::pair<double, double>>& quantiles, double sum, std::uint64_t count) {
+  prometheus::ClientMetric::Summary& made = add(family, prometheus::MetricType::Summary, labels).summary;
+  for (const auto& [quantile, value] : quantiles) made.quantile.push_back({quantile, value});
+  made.sample_sum = sum;
+  made.sample_count = count;
 }
 
 std::string page::text() { return to_text(std::move(families_)); }

@@ -28,6 +28,10 @@ class page {
   void gauge(std::string_view family, const label_list& labels, std::uint64_t value);
   void histogram(std::string_view family, const label_list& labels, const histogram_data& data);
 
+  /// `quantiles`: pairs of quantile and value.
+  void summary(std::string_view family, const label_list& labels,
+               const std::vector<std::pair<double, double>>& quantiles, double sum, std::uint64_t count);
+
   /// Adds a family that is not in the list, after those of the list.
   void append(prometheus::MetricFamily family) { families_.push_back(std::move(family)); }
 

@@ -27,6 +27,9 @@ void add_daemon(page& to, const daemon_snapshot& snapshot) {
   for (const auto& [result, count] : with_zeroes(config.reloads_total, {"success", "failure"})) {
     to.counter("rtd_config_reloads_total", {{"result", result}}, count);
   }
+  for (const auto& [plugin, results] : snapshot.replacements_total)
+    for (const auto& [result, count] : with_zeroes(results, {"replaced", "failed"}))
+      to.counter("rtd_plugin_replacements_total", {{"plugin", plugin}, {"result", result}}, count);
 
   to.histogram("rtd_supervisor_loop_lag_seconds", {}, snapshot.loop_lag.data());
   to.histogram("rtd_metrics_collect_duration_seconds", {}, snapshot.collect_duration.data());
@@ -35,6 +38,17 @@ void add_daemon(page& to, const daemon_snapshot& snapshot) {
   }
   for (const auto& [source, count] : with_zeroes(snapshot.log.dropped_total, {"task", "stdout", "stderr"})) {
     to.counter("rtd_log_messages_dropped_total", {{"source", source}}, count);
+  }
+
+  if (snapshot.state) {
+    for (const auto& [result, count] : with_zeroes(snapshot.state->saves_total, {"success", "failure"})) {
+      to.counter("rtd_state_saves_total", {{"result", result}}, count);
+    }
+    if (snapshot.state->last_save_timestamp_seconds) {
+      to.gauge("rtd_state_last_save_timestamp_seconds", {}, *snapshot.state->last_save_timestamp_seconds);
+    }
+    to.gauge("rtd_state_size_bytes", {}, snapshot.state->bytes);
+    to.counter("rtd_state_set_aside_total", {}, snapshot.state->set_aside_total);
   }
 
   const control_figures& control = snapshot.control;
@@ -88,6 +102,7 @@ std::string render(const daemon_snapshot& snapshot, render_report* report) {
   for (const sandbox_snapshot& sandbox : snapshot.sandboxes) {
     add_sandbox(built, sandbox);
     if (sandbox.host) add_runtime(built, sandbox.name, sandbox.host->runtime);
+    if (sandbox.host) add_heap(built, sandbox.name, sandbox.host->heap);
     if (sandbox.host && snapshot.go_compat) add_go_names(built, sandbox);
     add_plugins_and_tasks(built, sandbox);
   }

@@ -30,7 +30,7 @@ std::string render(const daemon_snapshot& snapshot, render_report* report = null
 /// One family of the daemon's own (not of tasks), for the documentation and the test of names.
 struct family_description {
   std::string name;
-  std::string type;    ///< counter, gauge, histogram
+  std::string type;    ///< counter, gauge, histogram, summary
   std::string labels;  ///< "sandbox, state"; empty for none
   std::string unit;    ///< seconds, bytes, or empty
   std::string help;

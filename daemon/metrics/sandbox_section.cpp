@@ -8,7 +8,8 @@ namespace rtd::metrics {
 namespace {
 
 constexpr const char* sandbox_states[] = {"starting", "up", "backoff", "stopping", "down", "fatal"};
-constexpr const char* restart_reasons[] = {"exit", "signal", "watchdog", "manual", "config", "protocol"};
+constexpr const char* restart_reasons[] = {"exit",     "signal", "oom",    "violation",
+                                           "watchdog", "manual", "config", "protocol"};
 
 void add_process(page& to, const std::string& sandbox, const process_figures& process) {
   to.counter("rtd_sandbox_cpu_seconds_total", {{"sandbox", sandbox}, {"mode", "user"}}, process.user_seconds);
@@ -36,6 +37,9 @@ void add_sandbox(page& to, const sandbox_snapshot& sandbox) {
   }
   for (const auto& [layer, active] : sandbox.layers) {
     to.gauge("rtd_sandbox_layer_active", with("layer", layer), active ? 1.0 : 0.0);
+  }
+  for (const auto& [call, count] : sandbox.denied_calls_total) {
+    to.counter("rtd_sandbox_denied_syscalls_total", with("syscall", call), count);
   }
   to.counter("rtd_sandbox_starts_total", only, sandbox.starts_total);
   count_map restarts = sandbox.restarts_total;
@@ -67,8 +71,11 @@ void add_runtime(page& to, const std::string& sandbox, const runtime_figures& ru
   to.gauge("rtd_sched_threads", with("state", "running"), runtime.threads_running);
   to.gauge("rtd_sched_threads", with("state", "idle"), runtime.threads_idle);
   to.gauge("rtd_sched_threads", with("state", "blocked"), runtime.threads_blocked);
+  to.gauge("rtd_sched_threads", with("state", "frozen"), runtime.threads_frozen);
   to.gauge("rtd_sched_spinning_threads", only, runtime.threads_spinning);
   to.counter("rtd_sched_threads_created_total", only, runtime.threads_created_total);
+  to.counter("rtd_sched_threads_ended_total", only, runtime.threads_ended_total);
+  to.counter("rtd_sched_threads_refused_total", only, runtime.threads_refused_total);
   to.gauge("rtd_sched_green_threads", with("state", "runnable"), runtime.runnable);
   to.gauge("rtd_sched_green_threads", with("state", "running"), runtime.running);
   to.gauge("rtd_sched_green_threads", with("state", "waiting"), runtime.waiting);
@@ -78,10 +85,17 @@ void add_runtime(page& to, const std::string& sandbox, const runtime_figures& ru
   to.gauge("rtd_sched_run_queue_length", with("queue", "local"),
            std::accumulate(runtime.local_queue_lengths.begin(), runtime.local_queue_lengths.end(), std::uint64_t{0}));
   to.histogram("rtd_sched_latency_seconds", only, runtime.run_queue_wait);
+  to.histogram("rtd_sched_slice_seconds", only, runtime.slice);
   to.counter("rtd_sched_steals_total", with("result", "success"), runtime.steals_total);
   to.counter("rtd_sched_steals_total", with("result", "failure"), runtime.steal_failures_total);
   to.counter("rtd_sched_preempt_requests_total", only, runtime.preempt_requests_total);
   to.counter("rtd_sched_preemptions_total", only, runtime.preemptions_total);
+  to.counter("rtd_sched_preempt_signals_total", only, runtime.preempt_signals_total);
+  to.counter("rtd_sched_freezes_total", only, runtime.freezes_total);
+  to.counter("rtd_sched_retakes_total", only, runtime.retakes_total);
+  to.counter("rtd_sched_os_lock_parks_total", only, runtime.os_lock_parks_total);
+  to.counter("rtd_sched_mutex_wait_seconds_total", only, runtime.mutex_wait_seconds_total);
+  to.counter("rtd_sched_runtime_lock_wait_seconds_total", only, runtime.runtime_lock_wait_seconds_total);
   to.counter("rtd_sched_handoffs_total", only, runtime.handoffs_total);
   to.counter("rtd_sched_context_switches_total", only, runtime.switches_total);
   for (std::size_t proc = 0; proc < runtime.busy_seconds_total.size(); ++proc) {
@@ -124,6 +138,9 @@ void add_go_names(page& to, const sandbox_snapshot& sandbox) {
   to.counter("go_sched_goroutines_created_goroutines_total", only, runtime.created_total);
   to.gauge("go_sched_threads_total_threads", only, runtime.threads);
   to.histogram("go_sched_latencies_seconds", only, runtime.run_queue_wait);
+  to.counter("go_sync_mutex_wait_total_seconds_total", only,
+             runtime.mutex_wait_seconds_total + runtime.runtime_lock_wait_seconds_total);
+  add_go_heap_names(to, sandbox.name, sandbox.host->heap);
 }
 
 }  // namespace rtd::metrics

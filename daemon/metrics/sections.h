@@ -10,6 +10,10 @@ void add_daemon(page& to, const daemon_snapshot& snapshot);
 void add_supervisor_process(page& to, const process_figures& process);
 void add_sandbox(page& to, const sandbox_snapshot& sandbox);
 void add_runtime(page& to, const std::string& sandbox, const runtime_figures& runtime);
+void add_heap(page& to, const std::string& sandbox, const heap_figures& heap);
+void add_task_heap(page& to, const label_list& labels, const task_heap_figures& heap);
+void add_task_limits(page& to, const label_list& labels, const task_limit_figures& figures);
+void add_go_heap_names(page& to, const std::string& sandbox, const heap_figures& heap);
 void add_go_names(page& to, const sandbox_snapshot& sandbox);
 void add_plugins_and_tasks(page& to, const sandbox_snapshot& sandbox);
 

@@ -32,6 +32,21 @@ constexpr std::array events_params{
     param_info{"follow", boolean, false, "Send later events as notifications \"rtd.event\""},
 };
 constexpr std::array sandbox_param{param_info{"sandbox", name, false, "Only this sandbox"}};
+constexpr std::array gc_set_params{
+    param_info{"sandbox", name, false, "Only this sandbox"},
+    param_info{"percent", integer, false,
+               "How much the heap may grow between collections, in percent of what is live; -1: off", -1, 1000},
+    param_info{"memory_limit", integer, false, "Soft limit of the runtime's memory in bytes; 0: none", 0, 9e15},
+};
+constexpr std::array heap_profile_params{
+    param_info{"sandbox", name, false, "The sandbox (default that of the task, else \"default\", or the only one)"},
+    param_info{"task", name, false, "Only this task's objects"},
+    param_info{"collect", boolean, false, "Collect before, so that it is of this moment (default false)"},
+};
+constexpr std::array heap_why_params{
+    param_info{"address", text, true, "The address of an object, or one inside it, in hexadecimal digits"},
+    param_info{"sandbox", name, false, "The sandbox (default \"default\", or the only one)"},
+};
 constexpr std::array level_param{param_info{"level", text, true, "debug, info, warn or error"}};
 constexpr std::array logs_params{
     param_info{"limit", integer, false, "At most so many past lines (default 100)", 0, 10000},
@@ -42,7 +57,18 @@ constexpr std::array logs_params{
     param_info{"follow", boolean, false, "Send later lines as notifications \"rtd.log\""},
 };
 constexpr std::array plugin_check_params{param_info{"path", text, true, "The plugin's file, an absolute path"}};
+constexpr std::array plugin_replace_params{
+    param_info{"name", name, true, "The plugin's name"},
+    param_info{"path", text, false, "The new version's file, an absolute path (default: the configured one)"},
+    param_info{"watch_seconds", number, false,
+               "How long its tasks must have run until the old version is given up (default 3)", 0, 3600},
+};
+constexpr std::array plugin_name{param_info{"name", name, true, "The plugin's name"}};
 constexpr std::array sandbox_name{param_info{"name", name, true, "The sandbox's name"}};
+constexpr std::array sandbox_learn_params{
+    param_info{"name", name, true, "The sandbox's name"},
+    param_info{"seconds", number, false, "How long to look on (default 10)", 0.1, 86400},
+};
 constexpr std::array stacks_params{
     param_info{"sandbox", name, false, "Only this sandbox"},
     param_info{"task", name, false, "Only this task's green threads"},
@@ -59,10 +85,20 @@ constexpr std::array task_run_params{
                "Restart policy: always, on-failure or never, or an object as in the "
                "configuration (default on-failure, at most 5 restarts in 60 s)"},
     param_info{"stack_size", integer, false, "Bytes of stack of each green thread (0: the sandbox's)", 0, 1U << 30U},
+    param_info{"weight", integer, false, "Its part of the CPU beside other tasks (default 100, of a batch task 1)", 1,
+               10000},
+    param_info{"class", text, false, "batch, normal or latency (default normal)"},
+    param_info{"keep", boolean, false, "Start it again with the daemon, until it has ended or is stopped"},
+};
+constexpr std::array task_start_params{
+    param_info{"name", name, true, task_name},
+    param_info{"keep", boolean, false, "Start it again with the daemon, until it has ended or is stopped"},
 };
 constexpr std::array task_stop_params{
     param_info{"name", name, true, task_name},
-    param_info{"grace_seconds", number, false, "How long the task may take (default its stop_timeout)", 0, 3600},
+    param_info{"grace_seconds", number, false, "How long the task may take to unwind (default its stop_timeout)", 0,
+               3600},
+    param_info{"now", boolean, false, "Begin with unwinding: leave out its drain_timeout and cancel_timeout"},
 };
 constexpr std::array task_wait_params{
     param_info{"name", name, true, task_name},
@@ -77,14 +113,34 @@ constexpr std::array table{
                 reload_params},
     method_info{"config.show", role::view, false, "The configuration in force, defaults filled in", none},
     method_info{"events", role::view, false, "What happened: starts, exits, reloads, refusals", events_params},
-    method_info{"gc", role::operate, true, "Gives unused memory of the hosts back to the system", sandbox_param},
+    method_info{"gc.run", role::operate, true,
+                "Collects the heaps of the hosts and gives unused memory back to the system", sandbox_param},
+    method_info{
+        "gc.set", role::operate, true,
+        "Sets percent or memory limit of the collectors until their hosts start anew; without both, as configured",
+        gc_set_params},
+    method_info{"gc.stats", role::view, false, "What the collectors have done, and what they are set to",
+                sandbox_param},
+    method_info{"heap.profile", role::operate, true,
+                "Who has allocated what: a compressed profile for pprof, in base64", heap_profile_params},
+    method_info{"heap.stats", role::view, false, "The collected heaps, by task and by size of the objects",
+                sandbox_param},
+    method_info{"heap.why", role::operate, true,
+                "A path of references to an object, from a root down; collects for that", heap_why_params},
     method_info{"log_level", role::admin, true, "Sets the level of the log until the next reload", level_param},
     method_info{"logs", role::view, false, "Lines of the log", logs_params},
     method_info{"plugin.check", role::operate, true, "Loads a plugin in a throw-away host and says what it is",
                 plugin_check_params},
     method_info{"plugin.list", role::view, false, "The plugins and their entries", none},
+    method_info{"plugin.replace", role::admin, true,
+                "Moves the tasks of a plugin to another version of it, and unloads the one before",
+                plugin_replace_params},
+    method_info{"plugin.unload", role::admin, true,
+                "Tries again to unload former versions of a plugin that something referred to", plugin_name},
     method_info{"ps", role::view, false, "The tasks", sandbox_param},
     method_info{"rpc.discover", role::view, false, "This list of methods", none},
+    method_info{"sandbox.learn", role::admin, true,
+                "Runs a sandbox without isolation for a while and proposes what to grant it", sandbox_learn_params},
     method_info{"sandbox.list", role::view, false, "The sandboxes and their hosts", none},
     method_info{"sandbox.restart", role::operate, true, "Starts a sandbox's host anew, with all its tasks",
                 sandbox_name},
@@ -94,7 +150,7 @@ constexpr std::array table{
     method_info{"task.inspect", role::view, false, "All about one task, with its history", task_only},
     method_info{"task.restart", role::operate, true, "Stops a task and starts it again", task_only},
     method_info{"task.run", role::operate, true, "Starts a new task", task_run_params},
-    method_info{"task.start", role::operate, true, "Starts a task that is not running", task_only},
+    method_info{"task.start", role::operate, true, "Starts a task that is not running", task_start_params},
     method_info{"task.stop", role::operate, true, "Stops a task and answers when it has ended", task_stop_params},
     method_info{"task.wait", role::view, false, "Answers when a task has ended for good", task_wait_params},
     method_info{"version", role::view, false, "Versions of the daemon and of its interfaces", none},

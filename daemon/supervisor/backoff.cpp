@@ -6,7 +6,7 @@
 namespace rtd::supervisor {
 
 std::optional<std::chrono::nanoseconds> backoff::next(clock::time_point now, std::chrono::nanoseconds ran) {
-  if (ran >= stable_run) row_ = 0;
+  if (ran >= settings_.stable_after) row_ = 0;
   while (!restarts_.empty() && now - restarts_.front() >= settings_.window) restarts_.pop_front();
   const auto most = static_cast<std::size_t>(settings_.max_restarts);
   if (most > 0 && restarts_.size() >= most) return std::nullopt;

@@ -12,13 +12,11 @@
 namespace rtd::supervisor {
 
 /// The delay doubles from initial_delay up to max_delay as long as the ends follow each other; once a run was stable it
-/// begins anew. Within `window` at most max_restarts restarts are granted (0: any number).
+/// (one of at least `stable_after`) begins anew. Within `window` at most max_restarts restarts are granted (0: any
+/// number).
 class backoff {
  public:
   using clock = std::chrono::steady_clock;
-
-  /// A run of at least this length is stable.
-  static constexpr std::chrono::seconds stable_run{10};
 
   explicit backoff(const config::restart_settings& settings) : settings_(settings) {}
 

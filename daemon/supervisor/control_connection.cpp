@@ -1,10 +1,12 @@
 #include "daemon/supervisor/control_connection.h"
 
+#include <new>
 #include <utility>
 
 #include "daemon/protocol/json.h"
 #include "daemon/protocol/rpc.h"
 #include "daemon/protocol/version.h"
+#include "daemon/supervisor/memory_reserve.h"
 
 namespace rtd::supervisor {
 namespace {
@@ -64,8 +66,12 @@ void control_connection::data(std::string_view bytes) {
   const auto keep_alive = shared_from_this();
   last_activity_ = clock::now();
   if (lines_.pending() == 0) line_began_ = last_activity_;
-  lines_.feed(bytes);
-  read_lines();
+  try {
+    lines_.feed(bytes);
+    read_lines();
+  } catch (const std::bad_alloc&) {
+    close("no_memory");
+  }
 }
 
 void control_connection::read_lines() {
@@ -103,6 +109,9 @@ void control_connection::handle_line(const std::string& line) {
                           "\"; you (" + describe(from_) + ") have \"" + std::string(to_string(role_)) + "\"",
                       {{"hint", "an administrator gives roles by \"control.roles\" in the configuration"}});
     protocol::check_params(*method, request.params);
+    if (method->changes && memory_reserve::is_spent())
+      throw rpc_error(error_kind::unavailable, "the system gives the daemon no memory: nothing is begun",
+                      {{"hint", "raise the daemon's limit, or make room on the machine, and try again"}});
     if (in_flight_ >= max_in_flight)
       throw rpc_error(error_kind::busy,
                       std::to_string(max_in_flight) + " requests of this connection wait for their answers already");
@@ -118,8 +127,13 @@ void control_connection::handle_line(const std::string& line) {
                                  if (!self || self->ending_) return;
                                  --self->in_flight_;
                                  self->last_activity_ = clock::now();
-                                 self->send(outcome.result != nullptr ? protocol::result_line(id, *outcome.result)
-                                                                      : protocol::error_line(id, *outcome.error));
+                                 // Caught here, not by whoever had the result: it may be a host's, or everybody's.
+                                 try {
+                                   self->send(outcome.result != nullptr ? protocol::result_line(id, *outcome.result)
+                                                                        : protocol::error_line(id, *outcome.error));
+                                 } catch (const std::bad_alloc&) {
+                                   self->close("no_memory");
+                                 }
                                });
     callbacks_.request(std::move(made));
   } catch (const rpc_error& error) {
@@ -142,7 +156,11 @@ void control_connection::drained() {
   if (const auto dropped = std::exchange(dropped_, 0); dropped > 0)
     send(protocol::notification_line("rtd.dropped", {{"dropped", dropped}}));
   if (ending_) return;
-  read_lines();
+  try {
+    read_lines();
+  } catch (const std::bad_alloc&) {
+    return close("no_memory");
+  }
   if (!ending_ && stream_->queued() <= queue_soft_limit) stream_->resume_reading();
 }
 

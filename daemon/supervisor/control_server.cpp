@@ -33,11 +33,12 @@ void control_server::handle(std::string_view method, method_handler handler) {
   handlers_[std::string(method)] = std::move(handler);
 }
 
-void control_server::listen() {
+void control_server::listen(sandbox::descriptor passed) {
   for (const auto& method : protocol::methods())
     if (!handlers_.contains(method.name))
       throw std::logic_error("nobody answers the method \"" + std::string(method.name) + "\"");
-  socket_ = std::make_unique<control_socket>(settings_.socket, settings_.mode);
+  socket_ = passed ? std::make_unique<control_socket>(settings_.socket, std::move(passed))
+                   : std::make_unique<control_socket>(settings_.socket, settings_.mode);
   begin_accepting();
 }
 
@@ -47,6 +48,10 @@ void control_server::begin_accepting() {
 }
 
 void control_server::configure(const config::control_section& settings) {
+  if (socket_->was_passed() && (settings.socket != settings_.socket || settings.mode != settings_.mode))
+    throw control_socket_error("control socket " + settings_.socket +
+                               ": it is the service manager's (change ListenStream= or SocketMode= of its unit, "
+                               "and restart both)");
   if (settings.socket != settings_.socket) {
     auto moved = std::make_unique<control_socket>(settings.socket, settings.mode);
     listening_.reset();
@@ -63,9 +68,13 @@ void control_server::configure(const config::control_section& settings) {
   for (const auto& connection : changed) with_.events_loop.post([connection] { connection->close("role_changed"); });
 }
 
-void control_server::close() {
+void control_server::stop_accepting() {
   retry_.cancel();
   listening_.reset();
+}
+
+void control_server::close() {
+  stop_accepting();
   socket_.reset();
   while (!connections_.empty()) {
     const auto connection = connections_.begin()->second;
@@ -131,7 +140,7 @@ void control_server::count_end(control_connection* which, std::string_view reaso
   const auto found = connections_.find(which);
   if (found == connections_.end()) return;
   if (found->second->role() == protocol::role::none) --roleless_;
-  if (reason == "dropped_slow" || reason == "idle" || reason == "half_line") {
+  if (reason == "dropped_slow" || reason == "idle" || reason == "half_line" || reason == "no_memory") {
     ++figures_.connections_total[std::string(reason)];
     if (reason != "idle")
       with_.lines.warn("a control client (" + describe(which->from()) + ") was dropped: " + std::string(reason));

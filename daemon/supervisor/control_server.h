@@ -34,11 +34,13 @@ class control_server {
   /// Who answers a method. Every method of the table must have one before listen().
   void handle(std::string_view method, method_handler handler);
 
-  /// Starts to listen. @throws control_socket_error
-  void listen();
+  /// Starts to listen, on the socket of passed_sockets::take_control() if there is one. @throws control_socket_error
+  void listen(sandbox::descriptor passed = {});
   /// Takes over other settings; a socket that moves is opened anew first. @throws control_socket_error, nothing
   /// changed.
   void configure(const config::control_section& settings);
+  /// Lets further clients wait in the socket's queue: who is connected is served.
+  void stop_accepting();
   /// Ends all connections and removes the socket.
   void close();
 

@@ -78,6 +78,9 @@ control_socket::control_socket(std::string path, std::uint32_t mode) : path_(std
   if (::listen(listener_.get(), backlog) != 0) fail(path_, std::strerror(errno), "");
 }
 
+control_socket::control_socket(std::string path, sandbox::descriptor passed) noexcept
+    : path_(std::move(path)), listener_(std::move(passed)) {}
+
 control_socket::~control_socket() {
   struct stat found {};
   if (inode_ != 0 && ::lstat(path_.c_str(), &found) == 0 && found.st_ino == inode_) ::unlink(path_.c_str());

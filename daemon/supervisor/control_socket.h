@@ -21,12 +21,16 @@ class control_socket {
   /// Makes the folder when it is missing (only its last part), locks PATH.lock, removes a socket that a dead daemon
   /// left, and listens. @throws control_socket_error
   control_socket(std::string path, std::uint32_t mode);
-  /// Removes the socket (not the lock file: another daemon may be waiting at it).
+  /// Takes over one that listens there already and belongs to the service manager (passed_sockets.h).
+  control_socket(std::string path, sandbox::descriptor passed) noexcept;
+  /// Removes the socket, unless it was passed (not the lock file: another daemon may be waiting at it).
   ~control_socket();
   control_socket(const control_socket&) = delete;
   control_socket& operator=(const control_socket&) = delete;
 
   const std::string& path() const noexcept { return path_; }
+  /// Whether its place and permissions are the service manager's.
+  bool was_passed() const noexcept { return inode_ == 0; }
   /// The listening descriptor, non-blocking; may be taken once.
   sandbox::descriptor take_listener() noexcept { return std::move(listener_); }
 

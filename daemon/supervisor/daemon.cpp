@@ -7,12 +7,15 @@
 
 #include "daemon/config/endpoint.h"
 #include "daemon/protocol/error.h"
+#include "daemon/protocol/fields.h"
 #include "daemon/protocol/text.h"
 #include "daemon/protocol/version.h"
 #include "daemon/supervisor/crash_store.h"
 #include "daemon/supervisor/methods.h"
+#include "daemon/supervisor/plugin_replacement.h"
 #include "daemon/supervisor/reload.h"
 #include "daemon/supervisor/service_manager.h"
+#include "daemon/supervisor/task_record.h"
 
 namespace rtd::supervisor {
 namespace {
@@ -24,6 +27,9 @@ using protocol::rpc_error;
 constexpr std::string_view default_socket = "/run/rtd/control.sock";
 constexpr std::chrono::seconds ready_patience{30};
 constexpr std::chrono::milliseconds lag_interval{500};
+// Changes of half a second are one write: a task that crashes in a row must not keep the disk busy. What a client was
+// told to be kept does not wait for it.
+constexpr std::chrono::milliseconds state_delay{500};
 
 log_level level_of(config::log_level level) {
   switch (level) {
@@ -75,6 +81,7 @@ daemon::daemon(services with, daemon_options options, config::config initial)
     : with_(with),
       options_(std::move(options)),
       config_(with_overrides(std::move(initial), options_)),
+      state_timer_(with_.events_loop),
       tasks_(with_, {[this](const std::string& name) -> managed_sandbox* {
                        const auto found = sandboxes_.find(name);
                        return found == sandboxes_.end() ? nullptr : found->second.get();
@@ -82,7 +89,8 @@ daemon::daemon(services with, daemon_options options, config::config initial)
                      [this](const std::string& plugin) {
                        const auto found = config_.plugins.find(plugin);
                        return found == config_.plugins.end() ? std::string() : found->second.path;
-                     }}),
+                     },
+                     [this] { state_changed(); }, [this] { return stopping_; }}),
       control_(with_, config_.control),
       lag_timer_(with_.events_loop),
       watchdog_timer_(with_.events_loop),
@@ -102,8 +110,11 @@ void daemon::start() {
   with_.events.add(log_level::info, "daemon_started", {}, {},
                    "rtd " + std::string(protocol::version()) + " starts with " + options_.config_file);
   try {
-    control_.listen();
-    http_ = make_http(config_.http);
+    // First: whoever shares its state folder with another rtd must not touch that one's sockets either.
+    if (!options_.state_dir.empty()) state_ = std::make_unique<state_store>(with_, options_.state_dir);
+    control_.listen(options_.passed.take_control(config_.control.socket));
+    const auto& address = config_.http.listen;
+    http_ = make_http(config_.http, options_.passed.take_metrics(address ? config::format_endpoint(*address) : ""));
   } catch (const std::logic_error&) {
     throw;
   } catch (const std::exception& error) {
@@ -115,7 +126,11 @@ void daemon::start() {
   signals_ = std::make_unique<signals>(with_.events_loop, std::initializer_list<int>{SIGTERM, SIGINT, SIGHUP},
                                        [this](int number) { signalled(number); });
   for (const auto& [name, settings] : config_.sandboxes) make_sandbox(name);
-  for (const auto& [name, spec] : config_.tasks) tasks_.add(name, spec, true, spec.autostart);
+  for (const auto& [name, spec] : config_.tasks) tasks_.add(name, spec, true, false);
+  restore_tasks();
+  start_kept_tasks();
+  // At once: the file that was read says that its daemon had stopped, and this one runs.
+  if (state_) save_state(nullptr);
   for (const auto& [name, sandbox] : sandboxes_) sandbox->start();
 
   feed_watchdog();
@@ -126,11 +141,17 @@ void daemon::start() {
 void daemon::shut_down(const std::string& why) {
   if (std::exchange(stopping_, true)) {
     with_.lines.warn("told to stop again: the hosts are killed");
+    end_hosts();
     for (const auto& [name, sandbox] : sandboxes_) sandbox->kill("manual", "the daemon was told twice to stop");
     return;
   }
   with_.lines.info("stops: " + why);
   service_manager::stopping();
+  tasks_.stop_in_order([this] { end_hosts(); });
+}
+
+void daemon::end_hosts() {
+  if (std::exchange(hosts_ending_, true)) return;
   ending_ = sandboxes_.size();
   for (const auto& [name, sandbox] : sandboxes_)
     sandbox->stop([this] {
@@ -140,9 +161,16 @@ void daemon::shut_down(const std::string& why) {
 }
 
 void daemon::finish_shut_down() {
-  // Answers that were just given (to `shutdown`, to task.wait) get a moment to leave.
+  hosts_ended_ = true;
+  // Who connects from here on is for the next daemon, if a service manager keeps the sockets for it. What was accepted
+  // already, and answers that were just given (to `shutdown`, to task.wait), get a moment.
+  control_.stop_accepting();
+  if (http_) http_->close_listeners();
+  // Written before the store's end, which waits for it.
+  if (state_) save_state(nullptr);
   ready_timer_.start(50ms, [this] {
     reload_.reset();
+    replacement_.reset();
     control_.close();
     with_.lines.info("stopped");
     if (!http_) return with_.events_loop.stop();
@@ -152,7 +180,7 @@ void daemon::finish_shut_down() {
 
 void daemon::signalled(int number) {
   if (number != SIGHUP) return shut_down(number == SIGTERM ? "SIGTERM" : "SIGINT");
-  if (reload_) {
+  if (reload_ || replacement_) {
     reload_again_ = true;
     return;
   }
@@ -161,6 +189,65 @@ void daemon::signalled(int number) {
   } catch (const rpc_error& error) {
     with_.lines.warn(std::string("SIGHUP: ") + error.what());
   }
+}
+
+// ---- state ----
+
+// Configured tasks get their histories back, tasks that somebody started by hand and asked to keep come back
+// themselves.
+void daemon::restore_tasks() {
+  if (!state_) return;
+  const nlohmann::json saved = state_->load();
+  const bool clean = protocol::boolean_field(saved, "clean", false);
+  const auto& records = protocol::member(saved, "tasks");
+  if (!records.is_object()) return;
+  for (const auto& [name, record] : records.items()) {
+    managed_task* task = tasks_.find(name);
+    std::string problem;
+    if (task == nullptr && protocol::is_name(name))
+      if (auto spec = saved_spec(name, record, problem)) task = &tasks_.add(name, std::move(*spec), false, false);
+    if (!problem.empty())
+      with_.lines.warn("task " + protocol::clean_text(name, 64) + " of the state file is forgotten: " + problem);
+    if (task == nullptr) continue;
+    restore_task(*task, record, clean);
+    if (wants_start(record)) kept_.push_back(name);
+  }
+  with_.lines.info("state file: " + state_->file() + ", tasks: " + std::to_string(records.size()) +
+                   (clean || records.empty() ? "" : "; the daemon that wrote it did not stop by itself"));
+}
+
+void daemon::start_kept_tasks() {
+  for (const auto& [name, spec] : config_.tasks)
+    if (spec.schedule)
+      tasks_.plan(tasks_.get(name));
+    else if (spec.autostart)
+      tasks_.begin(tasks_.get(name));
+  for (const auto& name : std::exchange(kept_, {})) {
+    managed_task& task = tasks_.get(name);
+    if (task.wanted) continue;
+    with_.events.add(log_level::info, "task_kept", task.spec.sandbox, name,
+                     "task " + name + " ran under the former daemon, was to be kept, and is started again");
+    tasks_.start(task);
+  }
+}
+
+nlohmann::json daemon::state_content() const {
+  nlohmann::json tasks = nlohmann::json::object();
+  for (const auto& [name, task] : tasks_.all())
+    if (task->configured || task->keep) tasks[name] = save_task(*task);
+  // `clean` says that nothing ran any more when this was written.
+  return {{"clean", hosts_ended_}, {"version", protocol::version()}, {"tasks", std::move(tasks)}};
+}
+
+void daemon::save_state(state_store::save_done done) {
+  state_timer_.cancel();
+  state_->save(state_content(), std::move(done));
+}
+
+void daemon::state_changed() {
+  // Until the file has been read, it must not be overwritten with less.
+  if (!state_ || !signals_ || state_timer_.running()) return;
+  state_timer_.start(state_delay, [this] { save_state(nullptr); });
 }
 
 // ---- parts ----
@@ -190,13 +277,22 @@ std::map<std::string, std::string> daemon::plugins_of(const config::config& whic
   return result;
 }
 
-managed_sandbox& daemon::make_sandbox(const std::string& name) {
+bool daemon::is_in_force(const managed_sandbox& which) const {
+  const auto found = sandboxes_.find(which.name());
+  return found != sandboxes_.end() && found->second.get() == &which;
+}
+
+std::unique_ptr<managed_sandbox> daemon::new_sandbox(const std::string& name,
+                                                     std::map<std::string, std::string> plugins) {
+  // Known when the first of the calls comes.
+  const auto self = std::make_shared<managed_sandbox*>(nullptr);
   managed_sandbox::callbacks on_event;
-  on_event.up = [this, name] {
-    tasks_.sandbox_up(*sandboxes_.at(name));
+  on_event.up = [this, self] {
+    if (!is_in_force(**self)) return;
+    tasks_.sandbox_up(**self);
     update_status();
   };
-  on_event.down = [this, name](const host_end& end) {
+  on_event.down = [this, self, name](const host_end& end) {
     if (!end.crash.is_null() && !options_.state_dir.empty()) {
       try {
         with_.lines.info("crash report: " + save_crash_report(options_.state_dir, name, end));
@@ -204,23 +300,79 @@ managed_sandbox& daemon::make_sandbox(const std::string& name) {
         with_.lines.error(std::string("the crash report is not saved: ") + error.what());
       }
     }
-    tasks_.sandbox_down(*sandboxes_.at(name), end);
+    if (!is_in_force(**self)) return;
+    tasks_.sandbox_down(**self, end);
+    if (replacement_) replacement_->host_ended(name);
     update_status();
   };
-  on_event.task = [this, name](const task_event& told) { tasks_.task_told(*sandboxes_.at(name), told); };
+  on_event.task = [this, self](const task_event& told) {
+    if (is_in_force(**self)) tasks_.task_told(**self, told);
+  };
   auto made = std::make_unique<managed_sandbox>(with_, name, config_.sandboxes.at(name), host_binary(config_),
                                                 std::move(on_event));
-  made->set_plugins(plugins_of(config_, name));
-  return *(sandboxes_[name] = std::move(made));
+  *self = made.get();
+  made->set_plugins(std::move(plugins));
+  return made;
 }
 
-std::unique_ptr<http_front> daemon::make_http(const config::http_section& section) {
+managed_sandbox& daemon::make_sandbox(const std::string& name) {
+  return *(sandboxes_[name] = new_sandbox(name, plugins_of(config_, name)));
+}
+
+std::unique_ptr<managed_sandbox> daemon::replace_sandbox(const std::string& name,
+                                                         std::unique_ptr<managed_sandbox> next) {
+  std::swap(sandboxes_.at(name), next);
+  update_status();
+  return next;
+}
+
+void daemon::dismiss_sandbox(std::unique_ptr<managed_sandbox> which) {
+  managed_sandbox* const leaving = which.get();
+  dismissed_.push_back(std::move(which));
+  leaving->stop([this, leaving] {
+    // It is in the middle of the call that led here.
+    with_.events_loop.post(
+        [this, leaving] { std::erase_if(dismissed_, [&](const auto& one) { return one.get() == leaving; }); });
+  });
+}
+
+void daemon::set_plugin_path(const std::string& plugin, const std::string& path) {
+  if (const auto found = config_.plugins.find(plugin); found != config_.plugins.end()) found->second.path = path;
+}
+
+void daemon::count_replacement(const std::string& plugin, bool good) {
+  ++replacements_[plugin][good ? "replaced" : "failed"];
+}
+
+void daemon::replace_plugin(const replacement_request& what, reload_done done) {
+  if (stopping_) throw rpc_error(error_kind::invalid_state, "the daemon is stopping");
+  if (reload_) throw rpc_error(error_kind::busy, "a reload is under way", {{"hint", "try again when it is done"}});
+  if (replacement_)
+    throw rpc_error(error_kind::busy, "plugin \"" + replacement_->plugin() + "\" is being replaced",
+                    {{"hint", "try again when it is done"}});
+  auto made = std::make_unique<plugin_replacement>(*this, what, std::move(done), [this] { replacement_ended(); });
+  made->begin();
+  replacement_ = std::move(made);
+}
+
+void daemon::replacement_ended() {
+  // The operation is in the middle of a call of its own.
+  with_.events_loop.post([this] {
+    replacement_.reset();
+    if (std::exchange(reload_again_, false)) signalled(SIGHUP);
+  });
+}
+
+std::unique_ptr<http_front> daemon::make_http(const config::http_section& section, sandbox::descriptor passed) {
   if (!section.listen) return nullptr;
   http_front::pages pages;
   pages.metrics = [this](std::function<void(std::string)> done) { page_.make(std::move(done)); };
   pages.readiness = [this] { return checks(); };
   auto front = std::make_unique<http_front>(with_.events_loop, with_.lines, std::move(pages), page_.http_figures());
-  front->listen(config::format_endpoint(*section.listen));
+  if (passed)
+    front->adopt(std::move(passed));
+  else
+    front->listen(config::format_endpoint(*section.listen));
   return front;
 }
 
@@ -253,7 +405,9 @@ std::vector<readiness_check> daemon::checks() {
     if (!task->configured || !task->spec.autostart) continue;
     // A task that an operator stopped by hand is as they want it.
     const bool ok = task->state == task_state::running || task->state == task_state::completed ||
-                    task->state == task_state::stopped;
+                    task->state == task_state::listening || task->state == task_state::stopped ||
+                    // A job of the night that failed, or runs, is no reason to send the day's visitors away.
+                    (task->spec.schedule && task->state != task_state::fatal);
     std::string detail(to_string(task->state));
     if (!ok && !task->history.empty()) detail += ": " + task->history.back().message;
     result.push_back({"task-" + name, ok, std::move(detail)});
@@ -320,6 +474,9 @@ config::load_result daemon::load_configuration() const {
 void daemon::reload(bool wait, std::optional<std::uint64_t> expected_generation, reload_done done) {
   if (stopping_) throw rpc_error(error_kind::invalid_state, "the daemon is stopping");
   if (reload_) throw rpc_error(error_kind::busy, "a reload is under way", {{"hint", "try again when it is done"}});
+  if (replacement_)
+    throw rpc_error(error_kind::busy, "plugin \"" + replacement_->plugin() + "\" is being replaced",
+                    {{"hint", "try again when it is done"}});
   if (expected_generation && *expected_generation != generation_)
     throw rpc_error(error_kind::conflict,
                     "the configuration has generation " + std::to_string(generation_) + " by now, not " +

@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include <cerrno>
+#include <new>
 #include <utility>
 
-#include "daemon/protocol/fields.h"
 #include "daemon/protocol/json.h"
 #include "daemon/protocol/text.h"
 #include "daemon/supervisor/crash_report.h"
@@ -41,7 +41,7 @@ json host_end::to_json() const {
 
 std::string host_end::describe() const {
   std::string text;
-  if (reason == "watchdog" || reason == "protocol")
+  if (reason == "watchdog" || reason == "protocol" || reason == "violation")
     text = "was killed (" + reason + ")";
   else if (!signal.empty())
     text = "was ended by " + signal;
@@ -57,7 +57,9 @@ host_process::host_process(loop& on, const sandbox::launch_request& request, cal
   sandbox::launched_host host = sandbox::launch(request);
   pid_ = host.pid;
   started_ = last_answer_ = clock::now();
+  remains_ = {host.pid, host.reaper, std::move(host.group)};
   layers_ = std::move(host.layers);
+  missing_ = std::move(host.missing);
   warnings_ = std::move(host.warnings);
   // A closed link means that the host is ending. One that goes on without its link is of no use to anybody.
   link_ = std::make_unique<byte_stream>(
@@ -89,18 +91,18 @@ host_process::~host_process() {
   sandbox::descriptor watched(::fcntl(process_->get(), F_DUPFD_CLOEXEC, 0));
   pollfd waiting{process_->get(), POLLIN, 0};
   if (::poll(&waiting, 1, kill_wait_ms) > 0) {
-    sandbox::reap_host(pid_);
+    sandbox::reap_host(remains_);
   } else if (watched) {
-    *gone = std::make_unique<readiness>(loop_, std::move(watched), [gone, pid = pid_] {
-      sandbox::reap_host(pid);
+    *gone = std::make_unique<readiness>(loop_, std::move(watched), [gone, remains = remains_] {
+      sandbox::reap_host(remains);
       gone->reset();
     });
     (*gone)->rearm();
   }
 }
 
-void host_process::request(std::string_view method, json params, std::chrono::nanoseconds timeout,
-                           answer_handler done) {
+void host_process::request(std::string_view method, json params, std::chrono::nanoseconds timeout, answer_handler done,
+                           std::vector<sandbox::descriptor> with) {
   const std::uint64_t id = next_id_++;
   auto& entry = pending_[id];
   entry.done = std::move(done);
@@ -116,13 +118,15 @@ void host_process::request(std::string_view method, json params, std::chrono::na
   // A host that does not read its link must not make us keep requests for it without end.
   if (link_->queued() > max_link_queue) return fail_later("unavailable", "the host does not read its link");
   const std::string name(method);
-  std::string text = protocol::to_line({{"id", id}, {"method", name}, {"params", std::move(params)}});
+  json message = {{"id", id}, {"method", name}, {"params", std::move(params)}};
+  if (!with.empty()) message["descriptors"] = with.size();
+  std::string text = protocol::to_line(message);
   if (text.size() > protocol::max_frame_bytes) return fail_later("invalid_params", "the request is too large");
   entry.deadline->start(timeout, [this, id, name] {
     auto node = pending_.extract(id);
     if (!node.empty()) node.mapped().done({json::object(), "timeout", "the host did not answer " + name + " in time"});
   });
-  link_->write(protocol::encode_frame(text));
+  link_->write(protocol::encode_frame(text), std::move(with));
 }
 
 void host_process::kill(std::string reason, std::string detail) {
@@ -152,8 +156,13 @@ void host_process::link_data(std::string_view bytes) {
   if (broken_) return;
   const auto began = clock::now();
   const auto alive = alive_;
-  frames_.feed(bytes);
-  read_frames();
+  try {
+    frames_.feed(bytes);
+    read_frames();
+  } catch (const std::bad_alloc&) {
+    if (*alive) protocol_error("more than the supervisor has memory for");
+    return;
+  }
   if (*alive) charge(began);
 }
 
@@ -170,38 +179,21 @@ void host_process::read_frames() {
 }
 
 void host_process::handle_frame(const std::string& frame) {
-  auto parsed = protocol::parse_json(frame, protocol::link_limits);
-  if (!parsed) return protocol_error("a frame that is not JSON: " + parsed.error);
-  const json& message = *parsed.value;
-  if (!message.is_object()) return protocol_error("a frame that is no object");
-  if (message.contains("event")) return handle_event(message);
-  if (message.contains("id")) return handle_response(message);
-  protocol_error("a frame that is neither an answer nor an event");
+  std::string problem;
+  auto message = read_host_message(frame, problem);
+  if (!message) return protocol_error(problem);
+  if (!message->event.is_null()) return handle_event(message->event);
+  handle_answer(std::move(*message));
 }
 
-void host_process::handle_response(const json& message) {
-  const auto id = protocol::integer_field(message, "id", -1, 0, INT64_MAX);
-  if (id < 0 || static_cast<std::uint64_t>(id) >= next_id_)
-    return protocol_error("an answer to a request that was never made");
-  const bool has_result = message.contains("result") && message["result"].is_object();
-  const bool has_error = message.contains("error") && message["error"].is_object();
-  if (has_result == has_error) return protocol_error("an answer without a result or error object");
+void host_process::handle_answer(host_message message) {
+  if (message.request >= next_id_) return protocol_error("an answer to a request that was never made");
   last_answer_ = clock::now();
-  auto node = pending_.extract(static_cast<std::uint64_t>(id));
-  if (node.empty()) return;  // its time was over
-  host_answer answer;
-  if (has_result) {
-    answer.result = message["result"];
-  } else {
-    answer.error_kind = protocol::text_field(message["error"], "kind", 64);
-    if (!protocol::is_name(answer.error_kind)) answer.error_kind = "internal";
-    answer.message = protocol::text_field(message["error"], "message", protocol::max_text_bytes);
-  }
-  node.mapped().done(std::move(answer));
+  auto node = pending_.extract(message.request);
+  if (!node.empty()) node.mapped().done(std::move(message.answer));  // else its time was over
 }
 
 void host_process::handle_event(const json& message) {
-  if (!message["event"].is_string()) return protocol_error("an event without a name");
   if (message["event"] == "crash") {
     if (crash_.is_null()) crash_ = checked_crash_report(message);
     return;
@@ -242,7 +234,7 @@ void host_process::process_ended() {
   link_->close();
   for (auto& stream : output_) stream->close();
 
-  const sandbox::process_end end = sandbox::reap_host(pid_);
+  const sandbox::process_end end = sandbox::reap_host(remains_);
   pid_ = -1;
   fail_pending("unavailable", "the host has ended");
   if (!*alive) return;
@@ -254,6 +246,12 @@ void host_process::process_ended() {
   result.crash = crash_;
   result.detail = detail_;
   result.reason = !reason_.empty() ? reason_ : end.signalled ? "signal" : "exit";
+  if (reason_.empty() && end.signalled && end.out_of_memory) {
+    result.reason = "oom";
+    result.detail = "limits.memory of the sandbox was reached: raise it, or have its tasks take less";
+  }
+  if (reason_.empty() && end.signalled && end.code == SIGSYS && crash_.is_null())
+    result.detail = "a system call of another architecture, or a refused one by a thread that blocks SIGSYS";
   const auto tell = std::move(callbacks_.ended);
   if (tell) tell(std::move(result));
 }

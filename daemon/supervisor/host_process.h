@@ -26,6 +26,7 @@
 
 #include "daemon/protocol/framing.h"
 #include "daemon/sandbox/launch.h"
+#include "daemon/supervisor/host_message.h"
 #include "daemon/supervisor/io/byte_stream.h"
 #include "daemon/supervisor/io/readiness.h"
 #include "daemon/supervisor/io/timer.h"
@@ -34,18 +35,9 @@
 
 namespace rtd::supervisor {
 
-/// The answer to a request: a result, or an error with the kind that the host gave ("plugin_no_note"), or "timeout" or
-/// "unavailable" when there was none.
-struct host_answer {
-  nlohmann::json result = nlohmann::json::object();
-  std::string error_kind;  // empty: it is a result
-  std::string message;     // cleaned
-  bool good() const noexcept { return error_kind.empty(); }
-};
-
 /// How and why a host ended.
 struct host_end {
-  std::string reason;  // exit, signal, watchdog, manual, config, protocol
+  std::string reason;  // exit, signal, oom, violation, watchdog, manual, config, protocol
   std::string detail;  // in words; may be empty
   int code = 0;        // exit status; meaningful when signal is empty
   std::string signal;  // "SIGSEGV", or empty
@@ -79,10 +71,14 @@ class host_process {
   pid_t pid() const noexcept { return pid_; }
   clock::time_point started() const noexcept { return started_; }
   const std::vector<std::string>& layers() const noexcept { return layers_; }
+  const std::vector<sandbox::missing_layer>& missing_layers() const noexcept { return missing_; }
+  /// The folder of its control group, or empty.
+  const std::string& group() const noexcept { return remains_.group; }
   const std::vector<std::string>& warnings() const noexcept { return warnings_; }
 
   /// Asks the host. `done` is called later, once.
-  void request(std::string_view method, nlohmann::json params, std::chrono::nanoseconds timeout, answer_handler done);
+  void request(std::string_view method, nlohmann::json params, std::chrono::nanoseconds timeout, answer_handler done,
+               std::vector<sandbox::descriptor> with = {});
 
   /// Kills the host; its end will bear this reason. The first reason counts.
   void kill(std::string reason, std::string detail);
@@ -101,7 +97,7 @@ class host_process {
   void link_data(std::string_view bytes);
   void read_frames();
   void handle_frame(const std::string& frame);
-  void handle_response(const nlohmann::json& message);
+  void handle_answer(host_message message);
   void handle_event(const nlohmann::json& message);
   void output_data(bool is_error, std::string_view bytes);
   void charge(clock::time_point began);
@@ -114,7 +110,9 @@ class host_process {
   pid_t pid_ = -1;
   clock::time_point started_;
   clock::time_point last_answer_;
+  sandbox::host_remains remains_;
   std::vector<std::string> layers_;
+  std::vector<sandbox::missing_layer> missing_;
   std::vector<std::string> warnings_;
   std::unique_ptr<byte_stream> link_;
   std::unique_ptr<byte_stream> output_[2];

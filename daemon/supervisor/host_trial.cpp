@@ -5,16 +5,27 @@
 #include <utility>
 
 #include "daemon/protocol/error.h"
+#include "daemon/protocol/fields.h"
 #include "daemon/supervisor/host_start.h"
 
 namespace rtd::supervisor {
+namespace {
+
+// Its plugins are known, and are all that it has to see.
+config::sandbox as_trial(config::sandbox settings) {
+  settings.isolation.seal = true;
+  return settings;
+}
+
+}  // namespace
 
 host_trial::host_trial(services with, std::string sandbox, const config::sandbox& settings, std::string host_binary,
                        std::map<std::string, std::string> plugins, std::function<void(const outcome&)> done)
     : with_(with),
       sandbox_(std::move(sandbox)),
-      settings_(settings),
+      settings_(as_trial(settings)),
       host_binary_(std::move(host_binary)),
+      plugins_(plugins),
       to_load_(std::move(plugins)),
       done_(std::move(done)) {
   with_.events_loop.post([this, alive = alive_] {
@@ -28,20 +39,26 @@ void host_trial::launch() {
   loading_.reset();
   loading_timed_out_ = false;
   try {
-    host_ = std::make_unique<host_process>(with_.events_loop, make_launch_request(sandbox_, settings_, host_binary_),
-                                           host_process::callbacks{{},
-                                                                   [this](bool, const std::string& line) {
-                                                                     with_.lines.write(log_level::debug,
-                                                                                       "trial host: " + line, sandbox_);
-                                                                   },
-                                                                   [this](const host_end& end) { ended(end); }});
+    host_ = std::make_unique<host_process>(
+        with_.events_loop, make_launch_request(sandbox_, settings_, host_binary_, plugins_),
+        host_process::callbacks{[this](const nlohmann::json& event) {
+                                  if (event["event"] != "refused") return;
+                                  finish("its host refuses to start: " +
+                                         protocol::text_field(event, "message", protocol::max_text_bytes));
+                                },
+                                [this](bool, const std::string& line) {
+                                  with_.lines.write(log_level::debug, "trial host: " + line, sandbox_);
+                                },
+                                [this](const host_end& end) { ended(end); }});
   } catch (const sandbox::launch_error& error) {
     return finish(std::string("its host could not be started: ") + error.what());
   }
   host_->request("host.configure", make_configure_params(sandbox_, settings_, with_.lines.level()), configure_timeout,
                  [this](const host_answer& answer) {
                    if (answer.error_kind == "unavailable") return;  // ended() knows more
-                   const std::string problem = configure_problem(answer, host_binary_);
+                   std::string problem = configure_problem(answer, host_binary_);
+                   host_layers layers;
+                   if (problem.empty()) problem = take_layers(answer.result, settings_, layers);
                    if (!problem.empty()) return finish(problem);
                    load_next();
                  });

@@ -42,6 +42,7 @@ class host_trial {
   std::string sandbox_;
   config::sandbox settings_;
   std::string host_binary_;
+  const std::map<std::string, std::string> plugins_;  // what the host must be able to see
   std::map<std::string, std::string> to_load_;
   std::function<void(const outcome&)> done_;
   outcome outcome_;

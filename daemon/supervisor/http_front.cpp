@@ -56,6 +56,8 @@ http_front::~http_front() = default;
 
 void http_front::listen(const std::string& address) { state_->server.listen(address); }
 
+void http_front::adopt(sandbox::descriptor passed) { state_->server.adopt(passed.release()); }
+
 void http_front::close_listeners() { state_->server.close_listeners(); }
 
 std::string http_front::address() const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "daemon/metrics/snapshot.h"
+#include "daemon/sandbox/descriptor.h"
 #include "daemon/supervisor/io/loop.h"
 #include "daemon/supervisor/log.h"
 
@@ -30,6 +31,8 @@ class http_front {
 
   /// @throws std::runtime_error naming the address, the reason and the remedy.
   void listen(const std::string& address);
+  /// Takes over a socket that listens already. @throws std::runtime_error
+  void adopt(sandbox::descriptor passed);
   void close_listeners();
   /// "127.0.0.1:9180" with the real port; empty when it does not listen.
   std::string address() const;

@@ -11,6 +11,7 @@
 #include "daemon/config/config.h"
 #include "daemon/protocol/version.h"
 #include "daemon/supervisor/daemon.h"
+#include "daemon/supervisor/memory_reserve.h"
 
 namespace {
 
@@ -56,8 +57,12 @@ int run(const command_line& given) {
     for (const auto& problem : loaded.problems) std::cerr << config::format(problem, options.config_file) << "\n";
     return config::exit_bad_config;
   }
-  // A peer that closes while we write to it is an error of that write, not the end of the daemon.
+  // A peer that closes while we write to it is an error of that write, not the end of the daemon; so is a file that
+  // would become larger than RLIMIT_FSIZE allows.
   ::signal(SIGPIPE, SIG_IGN);
+  ::signal(SIGXFSZ, SIG_IGN);
+  supervisor::memory_reserve::keep();
+  options.passed = supervisor::passed_sockets::from_environment();
   ::umask(022);
   supervisor::loop events_loop;
   supervisor::log lines(supervisor::make_null_writer());
@@ -86,7 +91,8 @@ int main(int argc, char** argv) {
   check->expected(0, 1);
   app.add_option("--runtime-dir", given.runtime_dir,
                  "Folder of the control socket, unless the configuration names another than the default");
-  app.add_option("--state-dir", given.state_dir, "Folder in which crash reports are kept");
+  app.add_option("--state-dir", given.state_dir,
+                 "Folder of the state file and of crash reports; without it nothing outlives the daemon");
   app.add_option("--log-level", given.level, "Instead of the configuration's: debug, info, warn, error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   app.add_option("--log-format", given.format, "Instead of the configuration's: auto, text, json, journald")

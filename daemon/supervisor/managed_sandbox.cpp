@@ -2,11 +2,14 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "daemon/protocol/error.h"
 #include "daemon/protocol/fields.h"
 #include "daemon/protocol/version.h"
+#include "daemon/sandbox/plan.h"
 #include "daemon/supervisor/host_start.h"
 
 namespace rtd::supervisor {
@@ -25,6 +28,8 @@ std::string seconds_text(std::chrono::nanoseconds length) {
 }
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
+
+std::string folder_of(const std::string& file) { return std::filesystem::path(file).parent_path().string(); }
 
 }  // namespace
 
@@ -57,7 +62,9 @@ managed_sandbox::managed_sandbox(services with, std::string name, config::sandbo
       restart_timer_(with.events_loop),
       stop_timer_(with.events_loop),
       heartbeat_timer_(with.events_loop),
-      lines_(with, name_) {}
+      lines_(with, name_),
+      violations_(with, name_),
+      learn_timer_(with.events_loop) {}
 
 managed_sandbox::~managed_sandbox() {
   *alive_ = false;
@@ -75,13 +82,36 @@ void managed_sandbox::set_plugins(std::map<std::string, std::string> paths) {
 
 void managed_sandbox::configure(config::sandbox settings, std::string host_binary) {
   const bool tell = is_up() && settings.max_procs != settings_.max_procs;
+  const bool collects_otherwise = is_up() && settings.gc != settings_.gc;
   settings_ = std::move(settings);
   host_binary_ = std::move(host_binary);
   backoff_.configure(settings_.restart);
+  if (collects_otherwise)
+    request("set", make_collector_params(settings_), 5s, [this](const host_answer& answer) {
+      if (!answer.good()) with_.lines.warn("sandbox " + name_ + ": gc was not taken over: " + answer.message);
+    });
   if (!tell) return;
   request("set", {{"max_procs", settings_.max_procs}}, 5s, [this](const host_answer& answer) {
     if (!answer.good()) with_.lines.warn("sandbox " + name_ + ": max_procs was not taken over: " + answer.message);
   });
+}
+
+// ---- learning ----
+
+void managed_sandbox::learn(std::chrono::nanoseconds length, learn_handler done) {
+  if (learner_) return done(nullptr, "it is being learned already what sandbox " + name_ + " uses");
+  learner_ = std::move(done);
+  learn_length_ = length;
+  with_.lines.write(log_level::warn, "the sandbox runs without isolation while it is learned what its plugins use",
+                    name_);
+  restart("manual", "it is started to learn what its plugins use");
+}
+
+void managed_sandbox::end_learning(const json* learned, const std::string& problem) {
+  learn_timer_.cancel();
+  const learn_handler done = std::exchange(learner_, nullptr);
+  if (is_up()) restart("manual", "its use is known");
+  done(learned, problem);
 }
 
 // ---- starting ----
@@ -94,20 +124,28 @@ void managed_sandbox::start() {
 void managed_sandbox::launch() {
   restart_timer_.cancel();
   fatal_reason_.clear();
+  sealed_ = false;
+  layers_ = {};
   after_ = after_end::by_policy;
   state_ = sandbox_state::starting;
   ++starts_;
+  plugins_at_start_ = wanted_plugins_;
+  folders_at_start_.clear();
+  for (const auto& [name, path] : wanted_plugins_)
+    if (const std::string folder = folder_of(path); !settings_.isolation.seal && sandbox::host_may_enter(folder))
+      folders_at_start_.insert(folder);
   // What loaded before is tried again; what ended or hung a host is not.
   std::erase_if(plugins_, [](const auto& one) {
     return one.second.error_kind != "plugin_crashed" && one.second.error_kind != "plugin_constructor_timeout";
   });
   try {
     host_ = std::make_unique<host_process>(
-        with_.events_loop, make_launch_request(name_, settings_, host_binary_),
+        with_.events_loop, make_launch_request(name_, settings_, host_binary_, wanted_plugins_, learner_ != nullptr),
         host_process::callbacks{[this](const json& event) { host_event(event); },
                                 [this](bool is_error, std::string line) { lines_.output(is_error, std::move(line)); },
                                 [this](host_end end) { ended(std::move(end)); }});
   } catch (const sandbox::launch_error& error) {
+    if (dynamic_cast<const sandbox::layer_error*>(&error) != nullptr) fatal_reason_ = error.what();
     host_end end;
     end.reason = "exit";
     end.code = 126;
@@ -118,7 +156,7 @@ void managed_sandbox::launch() {
     });
     return;
   }
-  layers_ = host_->layers();
+  layers_ = {host_->layers(), host_->missing_layers()};
   // Said once: the next start of this sandbox would say the same.
   for (const auto& warning : host_->warnings())
     with_.lines.write(starts_ == 1 ? log_level::warn : log_level::debug, warning, name_);
@@ -134,6 +172,11 @@ void managed_sandbox::configured(const host_answer& answer) {
     if (answer.good()) fatal_reason_ = problem;
     return host_->kill("protocol", problem);
   }
+  if (const std::string problem = take_layers(answer.result, settings_, layers_); !problem.empty() && !learner_) {
+    fatal_reason_ = problem;
+    return host_->kill("protocol", problem);
+  }
+  note_missing();
   to_load_.clear();
   for (auto wanted = wanted_plugins_.rbegin(); wanted != wanted_plugins_.rend(); ++wanted)
     if (!plugins_.contains(wanted->first)) to_load_.push_back(wanted->first);
@@ -150,7 +193,37 @@ void managed_sandbox::load_next() {
       if (info.error_kind != "unavailable") load_next();
     });
   }
-  came_up();
+  seal();
+}
+
+void managed_sandbox::note_missing() {
+  // Said once: the next start of this sandbox would say the same.
+  const log_level level = starts_ == 1 ? log_level::warn : log_level::debug;
+  if (settings_.isolation.mode == config::isolation_mode::none)
+    with_.lines.write(
+        level, "the sandbox is not isolated: its plugins may do what the daemon's user may (isolation.mode is none)",
+        name_);
+  for (const auto& layer : layers_.missing) with_.lines.write(level, sandbox::describe(layer), name_);
+}
+
+// What is loaded is all that will be: no code comes in any more.
+void managed_sandbox::seal() {
+  const config::isolation_settings& isolation = settings_.isolation;
+  const bool can_be = std::find(layers_.active.begin(), layers_.active.end(), "seccomp") != layers_.active.end();
+  if (!isolation.seal || !can_be || learner_ || state_ != sandbox_state::starting) return came_up();
+  host_->request("seal", json::object(), configure_timeout, [this](const host_answer& answer) {
+    if (answer.error_kind == "unavailable") return;  // its end is on the way
+    if (answer.good()) {
+      layers_.active.emplace_back("seccomp_sealed");
+      sealed_ = true;
+    } else if (settings_.isolation.mode == config::isolation_mode::strict) {
+      fatal_reason_ = sandbox::describe({"seccomp_sealed", answer.message});
+      return host_->kill("protocol", fatal_reason_);
+    } else {
+      layers_.missing.push_back({"seccomp_sealed", answer.message});
+    }
+    came_up();
+  });
 }
 
 void managed_sandbox::came_up() {
@@ -162,6 +235,12 @@ void managed_sandbox::came_up() {
   statistics_asked_.reset();
   suspected_ = false;
   heartbeat();
+  if (learner_)
+    learn_timer_.start(learn_length_, [this] {
+      request("learned", json::object(), 5s, [this](const host_answer& answer) {
+        if (learner_) end_learning(answer.good() ? &answer.result : nullptr, answer.message);
+      });
+    });
   if (callbacks_.up) callbacks_.up();
 }
 
@@ -206,11 +285,22 @@ void managed_sandbox::load_plugin(const std::string& plugin, const std::string& 
     return with_.events_loop.post([alive = alive_, info = known->second, done = std::move(done)] {
       if (*alive) done(info);
     });
-  if (!is_up())
-    return with_.events_loop.post([alive = alive_, plugin, path, done = std::move(done)] {
-      if (*alive) done(refused_plugin(plugin, path, "unavailable", "the sandbox is not up"));
-    });
+  const auto refuse = [&](std::string kind, std::string why) {
+    with_.events_loop.post(
+        [alive = alive_, info = refused_plugin(plugin, path, std::move(kind), std::move(why)), done = std::move(done)] {
+          if (*alive) done(info);
+        });
+  };
+  if (!is_up()) return refuse("unavailable", "the sandbox is not up");
   wanted_plugins_[plugin] = path;
+  if (sealed_)
+    return refuse("plugin_sandbox_sealed",
+                  "sandbox " + name_ + " is sealed and loads no plugin after its start; `rtctl sandbox restart " +
+                      name_ + "` loads it, and \"seal\": false leaves the sandbox open");
+  if (!sees(path))
+    return refuse("plugin_not_in_sandbox",
+                  "sandbox " + name_ + " was started without this file and sees no other; `rtctl sandbox restart " +
+                      name_ + "` lets it in");
   // One load at a time, else a death could not be laid at one plugin's door.
   if (!loading_.empty()) {
     auto waiting = std::make_shared<timer>(with_.events_loop);
@@ -222,16 +312,28 @@ void managed_sandbox::load_plugin(const std::string& plugin, const std::string& 
   try_plugin(plugin, path, std::move(done));
 }
 
-void managed_sandbox::unload_plugin(const std::string& plugin, std::function<void(bool)> done) {
+// A confined host sees the files of the plugins that it was started for; an open one their folders, too, so that a file
+// that is replaced can be loaded.
+bool managed_sandbox::sees(const std::string& path) const {
+  const auto is_active = [this](std::string_view layer) {
+    return std::find(layers_.active.begin(), layers_.active.end(), layer) != layers_.active.end();
+  };
+  if (!is_active("mount_namespace") && !is_active("landlock")) return true;
+  return folders_at_start_.contains(folder_of(path)) ||
+         std::any_of(plugins_at_start_.begin(), plugins_at_start_.end(),
+                     [&](const auto& one) { return one.second == path; });
+}
+
+void managed_sandbox::unload_plugin(const std::string& plugin, outcome_handler done) {
   wanted_plugins_.erase(plugin);
   const auto known = plugins_.find(plugin);
   const bool loaded = known != plugins_.end() && known->second.loaded;
   if (!loaded && known != plugins_.end()) plugins_.erase(known);
-  if (!loaded || !is_up()) return with_.events_loop.post([done = std::move(done)] { done(true); });
+  if (!loaded || !is_up()) return with_.events_loop.post([done = std::move(done)] { done(true, {}); });
   request("plugin.unload", {{"name", plugin}}, plugin_load_timeout,
           [this, plugin, done = std::move(done)](const host_answer& answer) {
             if (answer.good()) plugins_.erase(plugin);
-            done(answer.good());
+            done(answer.good(), answer.message);
           });
 }
 
@@ -345,10 +447,15 @@ void managed_sandbox::ended(host_end end) {
                    "the host of sandbox " + name_ + " " + end.describe(), {{"exit", end.to_json()}});
   blame_plugin(end);
   loading_.clear();
+  other_versions_.clear();
   last_end_ = end;
   state_ = sandbox_state::down;
   if (callbacks_.down) callbacks_.down(end);
   if (!*alive) return;
+  if (learner_ && !expected) {
+    end_learning(nullptr, "its host " + end.describe());
+    if (!*alive) return;
+  }
   statistics_.reset();  // not before: tasks add to their totals what they had used
   answer_refreshes(false);
   if (*alive) decide(end, ran);
@@ -367,7 +474,7 @@ void managed_sandbox::decide(const host_end& end, std::chrono::nanoseconds ran) 
     fatal_reason_ = why;
     state_ = sandbox_state::fatal;
     with_.events.add(
-        log_level::error, "sandbox_exited", name_, {},
+        log_level::error, "sandbox_fatal", name_, {},
         "sandbox " + name_ + " is given up: " + why + "; `rtctl sandbox restart " + name_ + "` starts it again");
   };
   if (!fatal_reason_.empty()) return give_up(fatal_reason_);
@@ -393,19 +500,33 @@ void managed_sandbox::decide(const host_end& end, std::chrono::nanoseconds ran) 
 void managed_sandbox::host_event(const json& event) {
   const auto& kind = event["event"].get_ref<const std::string&>();
   if (kind == "log") return lines_.log_event(event);
+  if (kind == "violation") {
+    const std::string words = violations_.take(event);
+    if (settings_.isolation.on_violation == config::violation_action::kill)
+      host_->kill("violation", "the sandbox refused " + words);
+    return;
+  }
+  if (kind == "violations_lost") return violations_.take_lost(event);
+  if (kind == "refused" && state_ == sandbox_state::starting) {
+    // Another start would meet the same kernel.
+    fatal_reason_ = protocol::text_field(event, "message", protocol::max_text_bytes);
+    return host_->kill("protocol", fatal_reason_);
+  }
   // Events of another kind are a newer host's, and not ours to understand.
   if (kind == "task") {
     task_event told{protocol::text_field(event, "id", protocol::max_name_bytes),
                     protocol::text_field(event, "state", 32),
                     protocol::text_field(event, "error", protocol::max_text_bytes),
-                    protocol::number_field(event, "cpu_seconds", 0, 0, most_cpu_seconds)};
+                    protocol::number_field(event, "cpu_seconds", 0, 0, most_cpu_seconds),
+                    protocol::text_field(event, "limit", 32),
+                    protocol::boolean_field(event, "has_accepted", false)};
     if (callbacks_.task && is_up()) callbacks_.task(told);
   }
 }
 
 void managed_sandbox::request(std::string_view method, json params, std::chrono::nanoseconds timeout,
-                              host_process::answer_handler done) {
-  if (is_up()) return host_->request(method, std::move(params), timeout, std::move(done));
+                              host_process::answer_handler done, std::vector<sandbox::descriptor> with) {
+  if (is_up()) return host_->request(method, std::move(params), timeout, std::move(done), std::move(with));
   with_.events_loop.post([alive = alive_, done = std::move(done), why = trouble()] {
     if (*alive) done({json::object(), "unavailable", why});
   });
@@ -418,6 +539,7 @@ void managed_sandbox::forget_figures_of(std::string_view task) {
 }
 
 void managed_sandbox::heartbeat() {
+  sandbox::reap_lingering();
   if (!is_up()) return;
   if (!statistics_asked_) {
     suspected_ = false;
@@ -488,6 +610,11 @@ std::string managed_sandbox::trouble() const {
 }
 
 json managed_sandbox::to_json() const {
+  json missing = json::array();
+  for (const auto& layer : layers_.missing)
+    missing.push_back({{"name", layer.name},
+                       {"reason", protocol::clean_text(layer.reason)},
+                       {"remedy", sandbox::remedy_for(layer.name)}});
   json result = {{"name", name_},
                  {"state", to_string(state_)},
                  {"pid", host_ ? json(host_->pid()) : json(nullptr)},
@@ -496,9 +623,16 @@ json managed_sandbox::to_json() const {
                  {"backoff_seconds", backoff_seconds()},
                  {"procs", statistics_ ? statistics_->runtime.procs : 0},
                  {"green_threads", statistics_ ? statistics_->runtime.green_threads : 0},
+                 {"heap_bytes", statistics_ ? statistics_->heap.in_use_bytes : 0},
+                 {"heap_live_bytes", statistics_ ? statistics_->heap.live_bytes : 0},
+                 {"heap_allocated_bytes", statistics_ ? statistics_->heap.allocated_bytes_total : 0},
                  {"rss_bytes", 0},
                  {"cpu_seconds", 0.0},
-                 {"layers", layers_},
+                 {"isolation", config::to_string(settings_.isolation.mode)},
+                 {"layers", layers_.active},
+                 {"missing_layers", std::move(missing)},
+                 {"violations_total", violations_.total()},
+                 {"violations", violations_.to_json()},
                  {"fatal_reason", fatal_reason_},
                  {"last_exit", last_end_ ? last_end_->to_json() : json(nullptr)}};
   if (host_) {
@@ -524,7 +658,9 @@ metrics::sandbox_snapshot managed_sandbox::snapshot() const {
   result.starts_total = starts_;
   result.restarts_total = restarts_by_reason_;
   result.backoff_seconds = backoff_seconds();
-  for (const auto& layer : layers_) result.layers[layer] = host_ != nullptr;
+  for (const auto& layer : layers_.active) result.layers[layer] = host_ != nullptr;
+  for (const auto& layer : layers_.missing) result.layers[layer.name] = false;
+  result.denied_calls_total = violations_.by_call();
   result.setup_duration = setup_duration_;
   result.host = statistics_;
   if (host_) {
@@ -543,6 +679,8 @@ metrics::sandbox_snapshot managed_sandbox::snapshot() const {
       figures.abi = std::to_string(known->second.abi);
       figures.loaded = known->second.loaded;
     }
+    for (const plugin_info& other : other_versions_)
+      if (other.name == plugin && other.version != figures.version) figures.versions_beside.insert(other.version);
     result.plugins.push_back(std::move(figures));
   }
   return result;

@@ -21,6 +21,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -30,8 +31,10 @@
 #include "daemon/supervisor/backoff.h"
 #include "daemon/supervisor/host_lines.h"
 #include "daemon/supervisor/host_process.h"
+#include "daemon/supervisor/host_start.h"
 #include "daemon/supervisor/plugin_info.h"
 #include "daemon/supervisor/services.h"
+#include "daemon/supervisor/violations.h"
 
 namespace rtd::supervisor {
 
@@ -41,9 +44,11 @@ std::string_view to_string(sandbox_state state) noexcept;
 /// What a host said about a task.
 struct task_event {
   std::string task;
-  std::string state;       // running, completed, failed, cancelled, stuck
-  std::string error;       // cleaned
-  double cpu_seconds = 0;  // of the run, when it has ended
+  std::string state;          // running, completed, failed, cancelled, stuck, deadlocked, limit
+  std::string error;          // cleaned
+  double cpu_seconds = 0;     // of the run, when it has ended
+  std::string limit;          // of "limit": its key; cleaned
+  bool has_accepted = false;  // any connection, when it has ended
 };
 
 class managed_sandbox {
@@ -68,6 +73,8 @@ class managed_sandbox {
   sandbox_state state() const noexcept { return state_; }
   bool is_up() const noexcept { return state_ == sandbox_state::up; }
   const config::sandbox& settings() const noexcept { return settings_; }
+  /// The host maps no code any more: other plugins need another host.
+  bool is_sealed() const noexcept { return sealed_; }
 
   /// Which plugins it has to load, by name; takes hold at the next start. Forgets refusals of plugins that changed.
   void set_plugins(std::map<std::string, std::string> paths);
@@ -84,17 +91,39 @@ class managed_sandbox {
   /// New settings. What can take hold in the running host does; the rest waits for restart().
   void configure(config::sandbox settings, std::string host_binary);
 
+  /// Starts the host without isolation, notes for `length` what its plugins use, and starts it anew as it is
+  /// configured. `done` gets the host's answer (daemon/host/learning.h), or null and what went wrong.
+  using learn_handler = std::function<void(const nlohmann::json* learned, const std::string& problem)>;
+  void learn(std::chrono::nanoseconds length, learn_handler done);
+
   /// Makes sure that a plugin is loaded (or refused); `done` is told either way. The sandbox must be up.
   void load_plugin(const std::string& plugin, const std::string& path, plugin_handler done);
-  /// Removes a plugin from the host. `done` is told whether it is gone.
-  void unload_plugin(const std::string& plugin, std::function<void(bool)> done);
+  /// Whether something was done, and if not, why.
+  using outcome_handler = std::function<void(bool good, const std::string& problem)>;
+  /// Removes a plugin from the host, if nothing refers to it.
+  void unload_plugin(const std::string& plugin, outcome_handler done);
   /// The plugins that were tried, by name.
   const std::map<std::string, plugin_info>& plugins() const noexcept { return plugins_; }
 
+  // Several versions of a plugin in one host (plugin_versions.cpp).
+  /// Whether the running host can load the file.
+  bool can_load(const std::string& path) const;
+  /// Loads another version beside the one that is loaded; no task is started from it yet. `done` gets what it is, or
+  /// why it is refused.
+  void load_beside(const std::string& plugin, const std::string& path, plugin_handler done);
+  /// Tasks are started from that version from now on; the one before becomes one of the others.
+  void use_version(const plugin_info& version, outcome_handler done);
+  /// Unloads one of the others, if nothing refers to it; else it stays, and its `error` says why.
+  void unload_version(const std::string& plugin, std::int64_t number, outcome_handler done);
+  /// What is loaded beside plugins(): versions on their way in or out.
+  const std::vector<plugin_info>& other_versions() const noexcept { return other_versions_; }
+
   /// Asks the host. Fails with "unavailable" when the sandbox is not up.
   void request(std::string_view method, nlohmann::json params, std::chrono::nanoseconds timeout,
-               host_process::answer_handler done);
+               host_process::answer_handler done, std::vector<sandbox::descriptor> with = {});
 
+  /// How long an answer for people waits for fresh figures of a host; the last ones do then.
+  static constexpr std::chrono::milliseconds figures_patience{300};
   /// Gets the host's statistics; `done(true)` when they came within `timeout`. Many callers share one request.
   void refresh(std::chrono::nanoseconds timeout, std::function<void(bool)> done);
   /// The last statistics of the running host, or null.
@@ -123,7 +152,11 @@ class managed_sandbox {
   void launch();
   void configured(const host_answer& answer);
   void load_next();
+  void seal();
+  void note_missing();
+  void end_learning(const nlohmann::json* learned, const std::string& problem);
   void came_up();
+  bool sees(const std::string& path) const;
   void try_plugin(const std::string& plugin, const std::string& path, plugin_handler done);
   void record_plugin(plugin_info info);
   void blame_plugin(const host_end& end);
@@ -155,10 +188,13 @@ class managed_sandbox {
   std::string fatal_reason_;
 
   std::map<std::string, std::string> wanted_plugins_;
-  std::vector<std::string> to_load_;  // names, last one next
-  std::string loading_;               // the plugin that the host is loading now
+  std::map<std::string, std::string> plugins_at_start_;
+  std::set<std::string> folders_at_start_;  // that its host sees all of
+  std::vector<std::string> to_load_;        // names, last one next
+  std::string loading_;                     // the plugin that the host is loading now
   std::map<std::string, int> deaths_in_load_;
   std::map<std::string, plugin_info> plugins_;
+  std::vector<plugin_info> other_versions_;
   std::map<std::string, metrics::count_map> plugin_loads_;
 
   std::optional<metrics::host_snapshot> statistics_;
@@ -172,7 +208,12 @@ class managed_sandbox {
   std::uint64_t restarts_ = 0;
   metrics::count_map restarts_by_reason_;
   metrics::histogram setup_duration_{metrics::duration_bounds()};
-  std::vector<std::string> layers_;
+  host_layers layers_;
+  bool sealed_ = false;
+  violations violations_;
+  learn_handler learner_;  // while it is being learned what the plugins use
+  std::chrono::nanoseconds learn_length_{};
+  timer learn_timer_;
   std::optional<host_end> last_end_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -19,6 +19,7 @@ void register_methods(control_server& server, daemon& of);
 void register_daemon_methods(control_server& server, daemon& of);
 void register_task_methods(control_server& server, daemon& of);
 void register_sandbox_methods(control_server& server, daemon& of);
+void register_heap_methods(control_server& server, daemon& of);
 void register_plugin_methods(control_server& server, daemon& of);
 void register_config_methods(control_server& server, daemon& of);
 void register_log_methods(control_server& server, daemon& of);

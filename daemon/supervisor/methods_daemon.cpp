@@ -1,6 +1,8 @@
 // status, version, rpc.discover, ps, log_level, shutdown.
 #include <unistd.h>
 
+#include <new>
+
 #include "daemon/protocol/text.h"
 #include "daemon/protocol/version.h"
 #include "daemon/supervisor/daemon.h"
@@ -15,14 +17,24 @@ using namespace std::chrono_literals;
 using protocol::error_kind;
 using protocol::rpc_error;
 
-// How long an answer for people waits for fresh figures of a host.
-constexpr std::chrono::milliseconds figures_patience{300};
+// Tasks that `status` names; ps has them all.
+constexpr std::size_t most_troubled = 20;
 
 // Refreshes the figures of all hosts, or of one, then calls `done`.
 void with_figures(daemon& of, const std::string& only, std::function<void()> done) {
   const auto all = when_all_done(std::move(done));
   for (const auto& [name, sandbox] : of.sandboxes())
-    if (only.empty() || only == name) sandbox->refresh(figures_patience, [all](bool) {});
+    if (only.empty() || only == name) sandbox->refresh(managed_sandbox::figures_patience, [all](bool) {});
+}
+
+// The state file; null without one.
+json state_of(const daemon& of) {
+  const state_store* state = of.state();
+  if (state == nullptr) return nullptr;
+  const auto saved = state->figures().last_save_timestamp_seconds;
+  return {{"file", state->file()},
+          {"saved_at", saved ? json(protocol::rfc3339(*saved)) : json(nullptr)},
+          {"problem", state->problem()}};
 }
 
 json status_of(daemon& of) {
@@ -33,13 +45,19 @@ json status_of(daemon& of) {
     if (const auto* figures = sandbox->statistics()) green_threads += figures->runtime.green_threads;
   }
   json tasks = {{"total", of.tasks().all().size()}};
-  for (const auto state : {task_state::starting, task_state::running, task_state::stopping, task_state::stopped,
-                           task_state::completed, task_state::failed, task_state::backoff, task_state::fatal})
+  for (const auto state :
+       {task_state::starting, task_state::running, task_state::stopping, task_state::stopped, task_state::completed,
+        task_state::failed, task_state::backoff, task_state::fatal, task_state::listening})
     tasks[std::string(to_string(state))] = 0;
   for (const auto& [name, task] : of.tasks().all()) {
     json& count = tasks[std::string(to_string(task->state))];
     count = count.get<std::uint64_t>() + 1;
   }
+  // What somebody has to look at, or waits for its next try; started by hand or not.
+  json troubled = json::array();
+  for (const auto& [name, task] : of.tasks().all())
+    if ((task->state == task_state::backoff || task->state == task_state::fatal) && troubled.size() < most_troubled)
+      troubled.push_back(task_row(of, *task));
   json checks = json::array();
   bool ready = true;
   for (const auto& check : of.checks()) {
@@ -57,6 +75,8 @@ json status_of(daemon& of) {
             {"last_reload_ok", of.config_figures().last_reload_successful}}},
           {"sandboxes", std::move(sandboxes)},
           {"tasks", std::move(tasks)},
+          {"troubled_tasks", std::move(troubled)},
+          {"state", state_of(of)},
           {"http", of.http() != nullptr ? of.http()->address() : std::string()},
           {"green_threads", green_threads},
           {"checks", std::move(checks)}};
@@ -82,13 +102,20 @@ json task_row(daemon& of, const managed_task& task) {
 }
 
 std::shared_ptr<void> when_all_done(std::function<void()> done) {
-  return std::shared_ptr<void>(nullptr, [done = std::move(done)](void*) { done(); });
+  return std::shared_ptr<void>(nullptr, [done = std::move(done)](void*) {
+    try {
+      done();
+    } catch (const std::bad_alloc&) {
+      // An answer too large for what memory there is. Its call, which goes with `done`, tells the client.
+    }
+  });
 }
 
 void register_methods(control_server& server, daemon& of) {
   register_daemon_methods(server, of);
   register_task_methods(server, of);
   register_sandbox_methods(server, of);
+  register_heap_methods(server, of);
   register_plugin_methods(server, of);
   register_config_methods(server, of);
   register_log_methods(server, of);

@@ -1,7 +1,8 @@
-// plugin.list, plugin.check.
+// plugin.list, plugin.check, plugin.replace, plugin.unload.
 #include "daemon/supervisor/daemon.h"
 #include "daemon/supervisor/host_trial.h"
 #include "daemon/supervisor/methods.h"
+#include "daemon/supervisor/plugin_replacement.h"
 
 namespace rtd::supervisor {
 namespace {
@@ -26,6 +27,15 @@ json list_plugins(daemon& of) {
       one["error"] = found->second.error;
       one["error_kind"] = found->second.error_kind;
       list.push_back(std::move(one));
+      for (const plugin_info& other : sandbox->other_versions()) {
+        if (other.name != name) continue;
+        json beside = other.to_json();
+        beside["sandbox"] = sandbox_name;
+        beside["state"] = other.error.empty() ? "beside" : "kept";
+        beside["error"] = other.error;
+        beside["error_kind"] = other.error_kind;
+        list.push_back(std::move(beside));
+      }
     }
     if (anywhere) continue;
     // Of a sandbox whose host is not up, or not needed by any task and without a sandbox "default" to be shown in.
@@ -77,6 +87,47 @@ void check_plugin(daemon& of, const std::shared_ptr<int>& running, const call_ha
       });
 }
 
+void replace_plugin(daemon& of, const call_handle& made) {
+  // Long enough for a mistake at the start to show.
+  constexpr double default_watch = 3;
+  const auto watch = std::chrono::duration<double>(made->number("watch_seconds", default_watch));
+  of.replace_plugin(
+      {made->text("name"), made->text("path"), std::chrono::duration_cast<std::chrono::nanoseconds>(watch)},
+      [made](const json* result, const rpc_error* error) {
+        if (error != nullptr)
+          made->fail(*error);
+        else
+          made->reply(*result);
+      });
+}
+
+// Tries again what a replacement had to leave behind.
+void unload_others(daemon& of, const call_handle& made) {
+  const std::string name = made->text("name");
+  if (!of.configuration().plugins.contains(name))
+    throw rpc_error(error_kind::not_found, "there is no plugin \"" + name + "\" in the configuration");
+  auto unloaded = std::make_shared<json>(json::array());
+  auto problems = std::make_shared<std::string>();
+  const auto all = when_all_done([made, unloaded, problems] {
+    if (problems->empty()) return made->reply({{"unloaded", *unloaded}});
+    made->fail(error_kind::invalid_state, *problems, "stop or restart what refers to it, or restart the sandbox");
+  });
+  for (const auto& [sandbox_name, sandbox] : of.sandboxes()) {
+    std::vector<plugin_info> kept;
+    for (const plugin_info& other : sandbox->other_versions())
+      if (other.name == name && !other.error.empty()) kept.push_back(other);
+    for (const plugin_info& other : kept)
+      sandbox->unload_version(name, other.number,
+                              [all, unloaded, problems, version = other.version, where = sandbox_name](
+                                  bool good, const std::string& problem) {
+                                if (good)
+                                  unloaded->push_back({{"sandbox", where}, {"version", version}});
+                                else if (problems->empty())
+                                  *problems = problem;
+                              });
+  }
+}
+
 }  // namespace
 
 void register_plugin_methods(control_server& server, daemon& of) {
@@ -84,6 +135,8 @@ void register_plugin_methods(control_server& server, daemon& of) {
   server.handle("plugin.check", [&of, running = std::make_shared<int>(0)](const call_handle& made) {
     check_plugin(of, running, made);
   });
+  server.handle("plugin.replace", [&of](const call_handle& made) { replace_plugin(of, made); });
+  server.handle("plugin.unload", [&of](const call_handle& made) { unload_others(of, made); });
 }
 
 }  // namespace rtd::supervisor

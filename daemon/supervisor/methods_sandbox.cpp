@@ -1,6 +1,8 @@
-// sandbox.list, sandbox.restart, stacks, gc.
+// sandbox.list, sandbox.learn, sandbox.restart, stacks.
 #include "daemon/protocol/fields.h"
 #include "daemon/supervisor/daemon.h"
+#include "daemon/supervisor/grant_proposal.h"
+#include "daemon/supervisor/host_questions.h"
 #include "daemon/supervisor/methods.h"
 
 namespace rtd::supervisor {
@@ -24,40 +26,6 @@ std::string clean_lines(std::string_view text, std::size_t room) {
     if (result.size() > room) return result + "[cut: the text is longer]\n";
   }
   return result;
-}
-
-struct gathered {
-  std::map<std::string, json> parts;
-  std::string problem;
-  int good = 0;
-};
-
-// The sandboxes that a call is about; all when it names none.
-std::vector<managed_sandbox*> chosen(daemon& of, const call_handle& made) {
-  if (made->has("sandbox")) return {&of.sandbox(made->text("sandbox"))};
-  std::vector<managed_sandbox*> all;
-  for (const auto& [name, sandbox] : of.sandboxes()) all.push_back(sandbox.get());
-  return all;
-}
-
-// Asks all chosen hosts at once and hands their answers on. An error only when none of them answered.
-void ask_hosts(const call_handle& made, const std::vector<managed_sandbox*>& hosts, const char* method,
-               const json& params, std::function<void(const gathered&)> done) {
-  auto answers = std::make_shared<gathered>();
-  const auto all = when_all_done([made, answers, done = std::move(done)] {
-    if (answers->good == 0) return made->fail(error_kind::unavailable, answers->problem);
-    done(*answers);
-  });
-  for (managed_sandbox* host : hosts)
-    host->request(method, params, host_patience, [answers, all, name = host->name()](const host_answer& answer) {
-      if (answer.good()) {
-        ++answers->good;
-        answers->parts[name] = answer.result;
-      } else {
-        answers->problem = "sandbox " + name + ": " + answer.message;
-      }
-    });
-  if (hosts.empty()) answers->problem = "there is no sandbox";
 }
 
 void restart_sandbox(daemon& of, const call_handle& made) {
@@ -87,6 +55,19 @@ void restart_sandbox(daemon& of, const call_handle& made) {
   std::make_shared<watch>(of, made, sandbox.name())->look();
 }
 
+void learn_sandbox(daemon& of, const call_handle& made) {
+  if (of.stopping()) throw rpc_error(error_kind::invalid_state, "the daemon is stopping");
+  managed_sandbox& sandbox = of.sandbox(made->text("name"));
+  const auto length = std::chrono::duration<double>(made->number("seconds", 10));
+  sandbox.learn(std::chrono::duration_cast<std::chrono::nanoseconds>(length),
+                [&of, made, name = sandbox.name()](const json* learned, const std::string& problem) {
+                  if (learned == nullptr) return made->fail(error_kind::sandbox_failed, problem);
+                  made->reply({{"sandbox", name},
+                               {"grants", propose_grants(*learned, daemon::plugins_of(of.configuration(), name),
+                                                         daemon::host_binary(of.configuration()))}});
+                });
+}
+
 }  // namespace
 
 void register_sandbox_methods(control_server& server, daemon& of) {
@@ -96,15 +77,16 @@ void register_sandbox_methods(control_server& server, daemon& of) {
       for (const auto& [name, sandbox] : of.sandboxes()) list.push_back(sandbox->to_json());
       made->reply({{"sandboxes", std::move(list)}});
     });
-    for (const auto& [name, sandbox] : of.sandboxes()) sandbox->refresh(300ms, [all](bool) {});
+    for (const auto& [name, sandbox] : of.sandboxes()) sandbox->refresh(managed_sandbox::figures_patience, [all](bool) {});
   });
+  server.handle("sandbox.learn", [&of](const call_handle& made) { learn_sandbox(of, made); });
   server.handle("sandbox.restart", [&of](const call_handle& made) { restart_sandbox(of, made); });
   server.handle("stacks", [&of](const call_handle& made) {
-    auto hosts = chosen(of, made);
+    auto hosts = chosen_sandboxes(of, made);
     const std::string task = made->text("task");
     if (!task.empty()) hosts = {&of.sandbox(of.tasks().get(task).spec.sandbox)};
     ask_hosts(made, hosts, "stacks", {{"limit", made->integer("limit", 1000)}, {"task", task}},
-              [made](const gathered& answers) {
+              [made](const host_answers& answers) {
                 std::string text;
                 for (const auto& [name, part] : answers.parts) {
                   if (answers.parts.size() > 1) text += "# sandbox " + name + "\n";
@@ -115,17 +97,6 @@ void register_sandbox_methods(control_server& server, daemon& of) {
                 }
                 made->reply({{"text", std::move(text)}});
               });
-  });
-  server.handle("gc", [&of](const call_handle& made) {
-    ask_hosts(made, chosen(of, made), "gc", json::object(), [made](const gathered& answers) {
-      json list = json::array();
-      for (const auto& [name, part] : answers.parts)
-        list.push_back({{"name", name},
-                        {"stack_bytes", protocol::integer_field(part, "stack_bytes", 0, 0, INT64_MAX)},
-                        {"malloc_bytes", protocol::integer_field(part, "malloc_bytes", 0, 0, INT64_MAX)},
-                        {"duration_seconds", protocol::number_field(part, "duration_seconds", 0, 0, 1e9)}});
-      made->reply({{"sandboxes", std::move(list)}});
-    });
   });
 }
 

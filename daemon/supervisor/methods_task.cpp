@@ -24,6 +24,27 @@ void reply_with_task(daemon& of, const call_handle& made, const std::string& nam
   made->fail(error_kind::not_found, "the task \"" + name + "\" is gone", "a reload may have removed it");
 }
 
+// The daemon promises to remember; so there must be something that it remembers with.
+void refuse_keep_without_state(const daemon& of, const call_handle& made) {
+  if (made->flag("keep", false) && of.state() == nullptr)
+    throw rpc_error(error_kind::invalid_state, "the daemon cannot keep a task: it was started without --state-dir",
+                    {{"pointer", "/params/keep"}, {"hint", "start rtd with --state-dir FOLDER"}});
+}
+
+// Of a task that is kept, or was until now: answers once the disk has what was changed, so that no crash undoes what
+// was promised.
+void reply_when_saved(daemon& of, const call_handle& made, const std::string& name, const std::string& what) {
+  const managed_task* task = of.tasks().find(name);
+  if (task == nullptr || of.state() == nullptr || !(task->keep || made->has("keep")))
+    return reply_with_task(of, made, name);
+  of.save_state([&of, made, name, what](const std::string& problem) {
+    if (problem.empty()) return reply_with_task(of, made, name);
+    made->fail(error_kind::unavailable,
+               "task " + name + " " + what + ", but the state file does not say so: " + problem,
+               "make room or mend the state folder; the next change saves it");
+  });
+}
+
 // Answers when the task has settled, or as it stands when that takes long. A task that was refused (no such entry, a
 // plugin that does not load) is an error.
 void answer_when_settled(daemon& of, const call_handle& made, const std::string& name, bool forget_refused) {
@@ -39,9 +60,9 @@ void answer_when_settled(daemon& of, const call_handle& made, const std::string&
       return made->fail(error_kind::plugin_rejected, "task " + name + " cannot be started: " + why,
                         "plugin.list shows the plugins and their entries");
     }
-    reply_with_task(of, made, name);
+    reply_when_saved(of, made, name, "is started");
   };
-  patience->start(settle_patience, [&of, made, name] { reply_with_task(of, made, name); });
+  patience->start(settle_patience, [&of, made, name] { reply_when_saved(of, made, name, "is started"); });
   of.tasks().when_settled(of.tasks().get(name), {answer, {}});
 }
 
@@ -74,7 +95,8 @@ config::task read_spec(daemon& of, const call_handle& made, const std::string& n
   }
   json task = {{"plugin", plugin}, {"entry", made->text("entry")}, {"sandbox", sandbox}, {"restart", restart}};
   if (made->has("params")) task["params"] = made->params()["params"];
-  if (made->has("stack_size")) task["stack_size"] = made->params()["stack_size"];
+  for (const char* key : {"stack_size", "weight", "class"})
+    if (made->has(key)) task[key] = made->params()[key];
   const json document = {{"plugins", {{plugin, {{"path", known->second.path}}}}},
                          {"sandboxes", {{sandbox, json::object()}}},
                          {"tasks", {{name, std::move(task)}}}};
@@ -90,11 +112,12 @@ config::task read_spec(daemon& of, const call_handle& made, const std::string& n
 
 void run_task(daemon& of, const call_handle& made) {
   refuse_while_stopping(of);
+  refuse_keep_without_state(of, made);
   const std::string sandbox = choose_sandbox(of, made);
   const std::string name =
       made->has("name") ? made->text("name") : of.tasks().free_name(made->text("plugin"), made->text("entry"));
   config::task spec = read_spec(of, made, name, sandbox);
-  of.tasks().add(name, std::move(spec), false, true);
+  of.tasks().add(name, std::move(spec), false, true).keep = made->flag("keep", false);
   answer_when_settled(of, made, name, true);
 }
 
@@ -121,20 +144,26 @@ void register_task_methods(control_server& server, daemon& of) {
   server.handle("task.run", [&of](const call_handle& made) { run_task(of, made); });
   server.handle("task.start", [&of](const call_handle& made) {
     refuse_while_stopping(of);
+    refuse_keep_without_state(of, made);
     managed_task& task = of.tasks().get(made->text("name"));
-    if (task.state == task_state::running)
+    // One that runs may still be asked to be kept.
+    if (task.state == task_state::running && !made->has("keep"))
       throw rpc_error(error_kind::invalid_state, "task " + task.name + " runs already",
                       {{"hint", "task.restart starts it anew"}});
+    const std::string name = task.name;
+    task.keep = made->flag("keep", task.keep);
     of.tasks().start(task);
-    answer_when_settled(of, made, task.name, false);
+    answer_when_settled(of, made, name, false);
   });
   server.handle("task.stop", [&of](const call_handle& made) {
     managed_task& task = of.tasks().get(made->text("name"));
     std::chrono::nanoseconds grace = task.spec.stop_timeout;
+    task.stop_now = made->flag("now", task.stop_now);
     if (made->has("grace_seconds"))
       grace = std::chrono::duration_cast<std::chrono::nanoseconds>(
           std::chrono::duration<double>(made->number("grace_seconds", 0)));
-    of.tasks().stop(task, grace, {[&of, made, name = task.name] { reply_with_task(of, made, name); }, {}});
+    of.tasks().stop(task, grace,
+                    {[&of, made, name = task.name] { reply_when_saved(of, made, name, "is stopped"); }, {}});
   });
   server.handle("task.restart", [&of](const call_handle& made) {
     refuse_while_stopping(of);

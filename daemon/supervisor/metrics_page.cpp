@@ -1,6 +1,7 @@
 #include "daemon/supervisor/metrics_page.h"
 
 #include <memory>
+#include <new>
 
 #include "daemon/metrics/process.h"
 #include "daemon/metrics/render.h"
@@ -27,7 +28,13 @@ void metrics_page::make(std::function<void(std::string)> done) {
   auto gathered = std::make_shared<gathering>();
   gathered->missing = daemon_.sandboxes().size() + 1;
   const auto finish_one = [this, gathered, began, done = std::move(done)] {
-    if (--gathered->missing == 0) done(render(gathered->answered, began));
+    if (--gathered->missing != 0) return;
+    try {
+      done(render(gathered->answered, began));
+    } catch (const std::bad_alloc&) {
+      // Caught here, not by the host whose answer was the last. Who asked is told when `done` goes.
+      daemon_.with().lines.warn("there is no memory for the page of metrics");
+    }
   };
   for (const auto& [name, sandbox] : daemon_.sandboxes())
     sandbox->refresh(host_timeout, [gathered, name = name, finish_one](bool good) {
@@ -51,9 +58,12 @@ std::string metrics_page::render(const std::map<std::string, bool>& answered, cl
   if (const http_front* front = daemon_.http()) front->count_connections(page.http);
   page.log.messages_total = daemon_.with().lines.counts();
   page.log.dropped_total = daemon_.with().lines.dropped();
+  if (const state_store* state = daemon_.state()) page.state = state->figures();
   page.loop_lag = daemon_.loop_lag();
   page.process = metrics::read_self();
   page.go_compat = daemon_.configuration().metrics.go_compat;
+  page.replacements_total = daemon_.replacements();
+  for (const auto& [name, plugin] : daemon_.configuration().plugins) page.replacements_total[name];  // zeroes
   page.task_metric_conflicts_total = conflicts_;
   for (const auto& [name, sandbox] : daemon_.sandboxes()) {
     metrics::sandbox_snapshot one = sandbox->snapshot();

@@ -9,6 +9,7 @@ namespace {
 
 constexpr std::size_t max_entries = 1000;
 constexpr std::size_t max_thread_locals = 100;
+constexpr std::int64_t most_number = std::int64_t{1} << 53;
 
 }  // namespace
 
@@ -58,6 +59,7 @@ plugin_info read_plugin_answer(std::string name, std::string path, const host_an
   info.version = text_field(result, "version", 64);
   info.description = text_field(result, "description", 512);
   info.abi = integer_field(result, "abi", 0, 0, 1'000'000);
+  info.number = integer_field(result, "number", 0, 0, most_number);
   const auto& entries = member(result, "entries");
   if (!entries.is_array() || entries.size() > max_entries) return bad("no good list of entries");
   for (const auto& one : entries) {

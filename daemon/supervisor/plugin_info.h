@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "daemon/supervisor/host_process.h"
+#include "daemon/supervisor/host_message.h"
 #include "daemon/supervisor/plugin_file.h"
 
 namespace rtd::supervisor {
@@ -23,6 +23,7 @@ struct plugin_info {
   std::string version;
   std::string description;
   std::int64_t abi = 0;
+  std::int64_t number = 0;  // of this version in its host
   std::vector<plugin_entry> entries;
   std::vector<std::string> thread_locals;  // symbols that are not safe across a park
   bool loaded = false;

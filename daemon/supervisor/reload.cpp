@@ -159,6 +159,7 @@ void reload_operation::open_doors() {
   std::string pointer = "/http/listen";
   try {
     if (changes_.http) {
+      daemon_.options().passed.check_metrics_stays();
       const auto& old_address = daemon_.configuration().http.listen;
       // Two listeners of one port may shut each other out, even at different addresses.
       present_closed = present != nullptr && next_.http.listen && old_address &&
@@ -241,6 +242,13 @@ void reload_operation::commit() {
 void reload_operation::stop_what_went() {
   task_table& tasks = daemon_.tasks();
   const auto done = join([this] { change_sandboxes(); });
+  // First, so that no task is held back for one that it does not require any more.
+  for (const auto& [name, change] : changes_.tasks.changed)
+    if (managed_task* task = tasks.find(name)) {
+      task->spec.after = next_.tasks.at(name).after;
+      task->spec.required = next_.tasks.at(name).required;
+    }
+  tasks.reconsider_soon();
   for (const auto& name : changes_.tasks.removed) tasks.remove(name, done);
   for (const auto& [name, change] : changes_.tasks.changed)
     if (managed_task* task = tasks.find(name); task != nullptr && change.how == config::effect::restart) {
@@ -296,6 +304,15 @@ void reload_operation::change_plugins() {
     }
     // The restarts above load the new files by themselves.
     if (needs_restart(changes_.sandboxes, name)) continue;
+    const bool others = std::ranges::any_of(wanted, [&, &known = sandbox->plugins()](const auto& one) {
+      const auto found = known.find(one.first);
+      return found == known.end() || found->second.path != one.second;
+    });
+    if (sandbox->is_sealed() && (others || !to_unload.empty())) {
+      sandbox->set_plugins(wanted);
+      sandbox->restart("config", "its plugins changed, and it is sealed");
+      continue;
+    }
     const auto load_new = join([this, name = name, wanted, done] {
       const auto found = daemon_.sandboxes().find(name);
       if (found == daemon_.sandboxes().end()) return;
@@ -305,15 +322,16 @@ void reload_operation::change_plugins() {
         for (const auto& [plugin, path] : wanted) where.load_plugin(plugin, path, [done](const plugin_info&) {});
     });
     for (const auto& plugin : to_unload)
-      sandbox->unload_plugin(plugin, [this, alive = alive_, name = name, plugin, load_new](bool gone) {
-        if (gone || !*alive) return;
-        // Code that cannot be unloaded can only be replaced together with its process.
-        const auto found = daemon_.sandboxes().find(name);
-        if (found != daemon_.sandboxes().end()) {
-          found->second->set_plugins(daemon::plugins_of(next_, name));
-          found->second->restart("config", "plugin " + plugin + " could not be unloaded");
-        }
-      });
+      sandbox->unload_plugin(
+          plugin, [this, alive = alive_, name = name, plugin, load_new](bool gone, const std::string& why) {
+            if (gone || !*alive) return;
+            // Code that cannot be unloaded can only be replaced together with its process.
+            const auto found = daemon_.sandboxes().find(name);
+            if (found != daemon_.sandboxes().end()) {
+              found->second->set_plugins(daemon::plugins_of(next_, name));
+              found->second->restart("config", "plugin " + plugin + " could not be unloaded: " + why);
+            }
+          });
   }
 }
 
@@ -330,8 +348,11 @@ void reload_operation::start_what_is_new() {
     const config::task former = std::exchange(task->spec, next_.tasks.at(name));
     task->delays.configure(task->spec.restart);
     const bool restarted = change.how == config::effect::restart;
-    if (task->spec.autostart && (restarted || !former.autostart)) {
-      tasks.start(*task);
+    if (former.weight != task->spec.weight || former.scheduling != task->spec.scheduling) tasks.send_share(*task);
+    if (former.limits != task->spec.limits) tasks.send_limits(*task);
+    tasks.plan(*task);
+    if (task->spec.autostart && !task->spec.schedule && (restarted || !former.autostart || former.schedule)) {
+      tasks.begin(*task);
       tasks.when_settled(*task, {done, {}});
     }
   }
@@ -349,8 +370,10 @@ void reload_operation::start_what_is_new() {
 
 void reload_operation::add_task(const std::string& name, const std::function<void()>& done) {
   const config::task& spec = next_.tasks.at(name);
-  managed_task& task = daemon_.tasks().add(name, spec, true, spec.autostart);
-  if (spec.autostart) daemon_.tasks().when_settled(task, {done, {}});
+  const bool start = spec.autostart && !spec.schedule;
+  managed_task& task = daemon_.tasks().add(name, spec, true, start);
+  daemon_.tasks().plan(task);
+  if (start) daemon_.tasks().when_settled(task, {done, {}});
 }
 
 void reload_operation::finish() {

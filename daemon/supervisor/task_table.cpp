@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstdio>
 #include <initializer_list>
+#include <system_error>
 #include <utility>
 
 #include "daemon/protocol/error.h"
@@ -45,6 +46,26 @@ void add_waiter(task_waiters& to, task_waiter who) {
 
 void release_all(managed_task& task) { call_all({&task.stop_waiters, &task.settled_waiters, &task.final_waiters}); }
 
+// The rung of the ladder that a host's word for a state of a task stands for; empty for other states.
+std::string rung_of(const std::string& state) {
+  if (state == "draining") return "drain";
+  if (state == "cancelling") return "cancel";
+  return state == "unwinding" ? "unwind" : "";
+}
+
+// What the runtime knows: a batch task differs by its weight only.
+const char* link_word(config::task_class scheduling) noexcept {
+  return scheduling == config::task_class::latency ? "latency" : "normal";
+}
+
+// As the configuration has them, with what follows from other settings filled in.
+json limits_for_host(const config::task_limit_settings& limits) {
+  constexpr std::int64_t usual_burst = 10;  // seconds' worth of lines
+  json result = config::to_json(limits);
+  if (limits.log_burst == 0) result["log_burst"] = std::max<std::int64_t>(usual_burst * limits.log_rate, 1);
+  return result;
+}
+
 }  // namespace
 
 task_table::task_table(services with, surroundings around) : with_(with), around_(std::move(around)) {}
@@ -74,10 +95,13 @@ managed_task& task_table::add(std::string name, config::task spec, bool configur
                                                    : "stop it first, or choose another name"}});
     release_all(*former);
   }
-  auto task = std::make_unique<managed_task>(with_.events_loop, name, std::move(spec), configured);
+  auto task = std::make_unique<managed_task>(with_.events_loop, name, std::move(spec), configured, [this] {
+    around_.changed();
+    reconsider_soon();
+  });
   managed_task& added = *task;
   tasks_[name] = std::move(task);
-  if (start_now) start(added);
+  if (start_now) begin(added);
   forget_finished();
   return added;
 }
@@ -91,6 +115,7 @@ void task_table::remove(const std::string& name, std::function<void()> done) {
     if (const auto found = tasks_.find(name); found != tasks_.end() && found->second->remove_after_stop) {
       const auto former = std::move(found->second);
       tasks_.erase(found);
+      around_.changed();
       release_all(*former);
     }
     done();
@@ -105,28 +130,38 @@ void task_table::start(managed_task& task) {
   task.remove_after_stop = false;
   switch (task.state) {
     case task_state::starting:
+      if (task.held) start_required(task);
+      return;
     case task_state::running:
       return;
     case task_state::stopping:
       task.start_after_stop = true;
+      task.held_back = false;
       return;
     default:
       break;
   }
   task.delays.reset();
   launch(task);
+  start_required(task);
 }
 
 void task_table::launch(managed_task& task) {
   task.backoff_timer.cancel();
+  if (around_.daemon_stops()) return;
   ++task.run;
+  task.rung.clear();
+  task.stop_now = false;
   task.started = clock::now();
   managed_sandbox* sandbox = around_.find_sandbox(task.spec.sandbox);
   if (sandbox == nullptr) return refuse(task, "there is no sandbox \"" + task.spec.sandbox + "\"");
   if (!sandbox->is_up()) {
     task.enter(task_state::starting, "waits: " + sandbox->trouble());
+    task.waits = sandbox->trouble();
+    task.held = false;  // its turn is looked at when the sandbox is up
     return;
   }
+  if (hold(task)) return;
   task.enter(task_state::starting, "is being started");
   const std::string path = around_.plugin_path(task.spec.plugin);
   if (path.empty()) return refuse(task, "there is no plugin \"" + task.spec.plugin + "\"");
@@ -139,34 +174,71 @@ void task_table::launch(managed_task& task) {
     if (!info.has_entry(loaded_for->spec.entry))
       return refuse(*loaded_for, "plugin " + info.name + " has no entry \"" + loaded_for->spec.entry +
                                      "\"; it has: " + info.entry_names());
+    if (around_.daemon_stops() || hold(*loaded_for))
+      return;  // what it requires may have ended while the plugin was loaded
     send_start(*loaded_for, *where);
   });
+}
+
+void task_table::send_share(const managed_task& task) {
+  managed_sandbox* where = around_.find_sandbox(task.spec.sandbox);
+  if (!task.in_host || where == nullptr) return;  // its next start tells
+  where->request("task.share",
+                 {{"id", task.name}, {"weight", task.spec.weight}, {"class", link_word(task.spec.scheduling)}},
+                 start_timeout, [](const host_answer&) {});  // it may have ended meanwhile
+}
+
+void task_table::send_limits(const managed_task& task) {
+  managed_sandbox* where = around_.find_sandbox(task.spec.sandbox);
+  if (!task.in_host || where == nullptr) return;  // its next start tells
+  where->request("task.limit", {{"id", task.name}, {"limits", limits_for_host(task.spec.limits)}}, start_timeout,
+                 [](const host_answer&) {});  // it may have ended meanwhile
 }
 
 void task_table::send_start(managed_task& task, managed_sandbox& sandbox) {
   json params = json::object();
   for (const auto& [key, values] : task.spec.params) params[key] = values;
+  if (const std::string problem = task.listeners.open(task.spec.listen); !problem.empty()) return refuse(task, problem);
+  std::vector<sandbox::descriptor> listeners;
+  try {
+    listeners = task.listeners.copies();
+  } catch (const std::system_error& error) {
+    run_ended(task, "failed", error.what(), "error");
+    return apply_policy(task, true, error.what());
+  }
   task.in_host = true;
-  sandbox.request("task.start",
-                  {{"id", task.name},
-                   {"plugin", task.spec.plugin},
-                   {"entry", task.spec.entry},
-                   {"params", std::move(params)},
-                   {"stack_size", task.spec.stack_size}},
-                  start_timeout, [this, name = task.name, run = task.run](const host_answer& answer) {
-                    managed_task* asked = find(name);
-                    if (asked == nullptr || asked->run != run || answer.good()) return;
-                    if (answer.error_kind == "unavailable") return;  // sandbox_down() decides
-                    if (asked->state != task_state::starting && asked->state != task_state::stopping) return;
-                    if (answer.error_kind == "timeout") {
-                      if (managed_sandbox* where = around_.find_sandbox(asked->spec.sandbox))
-                        where->kill("watchdog", "it did not start task " + name + " in time");
-                      return;
-                    }
-                    asked->in_host = false;
-                    if (asked->state == task_state::stopping) return stopped(*asked);
-                    refuse(*asked, answer.message);
-                  });
+  sandbox.request(
+      "task.start",
+      {{"id", task.name},
+       {"plugin", task.spec.plugin},
+       {"entry", task.spec.entry},
+       {"params", std::move(params)},
+       {"stack_size", task.spec.stack_size},
+       {"weight", task.spec.weight},
+       {"class", link_word(task.spec.scheduling)},
+       {"limits", limits_for_host(task.spec.limits)},
+       {"on_deadlock", config::to_string(task.spec.on_deadlock)}},
+      start_timeout,
+      [this, name = task.name, run = task.run](const host_answer& answer) {
+        managed_task* asked = find(name);
+        if (asked == nullptr || asked->run != run || answer.good()) return;
+        if (answer.error_kind == "unavailable") return;  // sandbox_down() decides
+        if (asked->state != task_state::starting && asked->state != task_state::stopping) return;
+        if (answer.error_kind == "timeout") {
+          if (managed_sandbox* where = around_.find_sandbox(asked->spec.sandbox))
+            where->kill("watchdog", "it did not start task " + name + " in time");
+          return;
+        }
+        asked->in_host = false;
+        if (asked->state == task_state::stopping) return stopped(*asked);
+        // The host was short of memory or stacks: nobody has to change anything for another try to succeed.
+        if (answer.error_kind == "start_failed" || answer.error_kind == "internal") {
+          run_ended(*asked, "failed", answer.message, "error");
+          return apply_policy(*asked, true, answer.message);
+        }
+        refuse(*asked, answer.message);
+      },
+      std::move(listeners));
 }
 
 // The task cannot be started, now or after any wait: somebody has to change something.
@@ -174,7 +246,7 @@ void task_table::send_start(managed_task& task, managed_sandbox& sandbox) {
 void task_table::refuse(managed_task& task, const std::string& why) {
   task.last_exit = task_exit{"refused", why, std::chrono::system_clock::now()};
   task.enter(task_state::fatal, why);
-  with_.events.add(log_level::error, "task_failed", task.spec.sandbox, task.name,
+  with_.events.add(log_level::error, "task_fatal", task.spec.sandbox, task.name,
                    "task " + task.name + " cannot be started: " + why);
   settle(task);
 }
@@ -183,10 +255,25 @@ void task_table::refuse(managed_task& task, const std::string& why) {
 
 void task_table::stop(managed_task& task, std::chrono::nanoseconds grace, task_waiter who) {
   task.wanted = false;
+  task.queued = false;
   task.start_after_stop = false;
+  task.held_back = false;
   add_waiter(task.stop_waiters, std::move(who));
   if (is_final(task.state)) return settle_soon(task);
-  if (task.state == task_state::stopping) return;
+  if (task.state == task_state::stopping) return hurry(task, grace);
+  if (task.in_host && stop_dependents(task, grace)) return;
+  end(task, grace);
+}
+
+// Somebody wants a task to end that is being stopped already: the host shortens what is left.
+void task_table::hurry(managed_task& task, std::chrono::nanoseconds grace) {
+  managed_sandbox* sandbox = around_.find_sandbox(task.spec.sandbox);
+  if (!task.stop_now || !task.in_host || task.rung.empty() || sandbox == nullptr) return;
+  sandbox->request("task.stop", {{"id", task.name}, {"grace_seconds", seconds(grace)}}, start_timeout,
+                   [](const host_answer&) {});  // it may have ended meanwhile
+}
+
+void task_table::end(managed_task& task, std::chrono::nanoseconds grace) {
   managed_sandbox* sandbox = around_.find_sandbox(task.spec.sandbox);
   if (!task.in_host || sandbox == nullptr || !sandbox->is_up()) {
     with_.events_loop.post([this, alive = alive_, name = task.name, run = task.run] {
@@ -200,9 +287,19 @@ void task_table::stop(managed_task& task, std::chrono::nanoseconds grace, task_w
     task.in_host = false;
     return;
   }
-  task.enter(task_state::stopping, "is being stopped, with " + seconds_text(grace) + " of grace");
-  sandbox->request("task.stop", {{"id", task.name}, {"grace_seconds", seconds(grace)}}, grace + 10s,
-                   [this, name = task.name, run = task.run](const host_answer& answer) {
+  const std::chrono::nanoseconds drain = task.stop_now ? 0ns : task.spec.drain_timeout;
+  const std::chrono::nanoseconds cancel = task.stop_now ? 0ns : task.spec.cancel_timeout;
+  task.rung = drain > 0ns ? "drain" : cancel > 0ns ? "cancel" : "unwind";
+  std::string ladder;
+  if (drain > 0ns) ladder += seconds_text(drain) + " to drain, ";
+  if (cancel > 0ns) ladder += seconds_text(cancel) + " after its context's end, ";
+  task.enter(task_state::stopping, "is being stopped, with " + ladder + seconds_text(grace) + " to unwind");
+  sandbox->request("task.stop",
+                   {{"id", task.name},
+                    {"drain_seconds", seconds(drain)},
+                    {"cancel_seconds", seconds(cancel)},
+                    {"grace_seconds", seconds(grace)}},
+                   drain + cancel + grace + 10s, [this, name = task.name, run = task.run](const host_answer& answer) {
                      managed_task* asked = find(name);
                      if (asked == nullptr || asked->run != run || asked->state != task_state::stopping) return;
                      if (answer.good() || answer.error_kind == "unavailable") return;
@@ -211,21 +308,39 @@ void task_table::stop(managed_task& task, std::chrono::nanoseconds grace, task_w
                      if (answer.error_kind != "timeout") stopped(*asked);
                    });
   // The host itself reports a task that does not end; this is for a host that does not even do that.
-  task.stop_timer.start(grace + 2s, [this, name = task.name, sandbox_name = task.spec.sandbox] {
+  task.stop_timer.start(drain + cancel + grace + 2s, [this, name = task.name, sandbox_name = task.spec.sandbox] {
     if (managed_sandbox* where = around_.find_sandbox(sandbox_name))
       where->kill("watchdog", "task " + name + " did not end in time after it was stopped");
   });
+}
+
+// The host has taken the next rung. The first one was known when it was told to stop.
+void task_table::climbed(managed_task& task, const std::string& rung) {
+  if (task.state != task_state::stopping || task.rung == rung) return;
+  const std::string former = std::exchange(task.rung, rung);
+  task.enter(task_state::stopping, "did not end by " + former + ": " + rung);
+  with_.events.add(log_level::info, "task_stopping", task.spec.sandbox, task.name,
+                   "task " + task.name + " did not end by " + former + ": " + rung, {{"rung", rung}});
 }
 
 void task_table::stopped(managed_task& task) {
   task.stop_timer.cancel();
   task.backoff_timer.cancel();
   task.in_host = false;
-  task.enter(task_state::stopped, "is stopped");
-  with_.events.add(log_level::info, "task_stopped", task.spec.sandbox, task.name, "task " + task.name + " is stopped");
-  if (!std::exchange(task.start_after_stop, false)) return settle(task);
+  // An empty one: it did not run.
+  if (!task.rung.empty()) ++task.stops_total[task.rung];
+  const std::string how = task.rung.empty() ? "is stopped" : "is stopped (" + task.rung + ")";
+  task.enter(task_state::stopped, how);
+  with_.events.add(log_level::info, "task_stopped", task.spec.sandbox, task.name, "task " + task.name + " " + how,
+                   {{"rung", task.rung}});
+  const bool held_back = std::exchange(task.held_back, false);
+  if (!std::exchange(task.start_after_stop, false) || around_.daemon_stops()) return settle(task);
   task_waiters waiters = std::exchange(task.stop_waiters, {});
-  start(task);
+  // Starting would start what it requires, which nobody asked for: that has been given up.
+  if (held_back)
+    launch(task);
+  else
+    start(task);
   call_all({&waiters});
 }
 
@@ -257,8 +372,10 @@ void task_table::settle_soon(managed_task& task) {
 
 // Tells those who wait for the state that the task is in. They may remove it.
 void task_table::settle(managed_task& task) {
-  if (task.state == task_state::running) return call_all({&task.settled_waiters});
-  if (is_final(task.state)) release_all(task);
+  if (!is_settled(task.state)) return;
+  if (!is_final(task.state)) return call_all({&task.settled_waiters});
+  start_queued(task);
+  release_all(task);
 }
 
 // ---- what hosts tell ----
@@ -275,7 +392,10 @@ void task_table::sandbox_up(managed_sandbox& sandbox) {
   for (const auto& name : names_in(sandbox))
     if (managed_task* task = find(name); task != nullptr && task->wanted && !task->in_host) {
       const bool refused = task->state == task_state::fatal && task->last_exit && task->last_exit->reason == "refused";
-      if (task->state == task_state::starting || refused) launch(*task);
+      if (task->state == task_state::starting)
+        launch(*task);
+      else if (refused)
+        begin(*task);
     }
 }
 
@@ -291,12 +411,20 @@ void task_table::sandbox_down(managed_sandbox& sandbox, const host_end& end) {
     const metrics::host_task* const last = was_in_host && figures != nullptr ? figures->find_task(name) : nullptr;
     if (last != nullptr) task.cpu_seconds_of_ended_runs += last->cpu_seconds;
     if (task.state == task_state::stopping) {
+      if (was_in_host) task.rung = "kill";
       stopped(task);
       continue;
     }
     if (!was_in_host) continue;
     task.stop_timer.cancel();
     ++task.run;
+    // It stays wanted: a task that was to be kept is started with the next daemon.
+    if (around_.daemon_stops()) {
+      run_ended(task, "cancelled", "the daemon was stopped", "cancelled");
+      task.enter(task_state::stopped, "is stopped with the daemon");
+      settle(task);
+      continue;
+    }
     const std::string why = "its host " + end.describe();
     const bool planned = end.reason == "manual" || end.reason == "config";
     if (name == culprit && !planned) {
@@ -310,7 +438,10 @@ void task_table::sandbox_down(managed_sandbox& sandbox, const host_end& end) {
         continue;
       }
       ++task.restarts;
-      task.enter(task_state::starting, "waits for its sandbox: " + why);
+      if (task.spec.start_on_connection)
+        await_connection(task, "waits for a connection: " + why);
+      else
+        task.enter(task_state::starting, "waits for its sandbox: " + why);
     }
   }
 }
@@ -327,9 +458,16 @@ void task_table::task_told(managed_sandbox& sandbox, const task_event& event) {
     with_.events.add(log_level::info, "task_started", sandbox.name(), task->name, "task " + task->name + " runs");
     return settle(*task);
   }
+  if (const std::string rung = rung_of(event.state); !rung.empty()) return climbed(*task, rung);
   if (event.state == "stuck") {
     task->last_exit = task_exit{"stuck", event.error, std::chrono::system_clock::now()};
     return sandbox.kill("watchdog", "task " + task->name + " did not end after it was stopped");
+  }
+  if (event.state == "deadlocked") return deadlocked(*task, sandbox, event.error);
+  if (event.state == "limit") {
+    with_.events.add(log_level::warn, "task_limit", sandbox.name(), task->name,
+                     "task " + task->name + ": " + event.error, {{"limit", event.limit}});
+    return;
   }
   if (event.state != "completed" && event.state != "failed" && event.state != "cancelled") return;
   task->in_host = false;
@@ -341,7 +479,18 @@ void task_table::task_told(managed_sandbox& sandbox, const task_event& event) {
       event.state == "cancelled" && !stopping ? "the host cancelled it without being asked" : event.error;
   run_ended(*task, event.state, error, failed ? "error" : event.state == "cancelled" ? "cancelled" : "ok");
   if (stopping) return stopped(*task);
+  if (!failed && task->spec.start_on_connection) return connections_served(*task, event.has_accepted);
   apply_policy(*task, failed, error);
+}
+
+// The host has failed the task already, if the policy wants that; the stop bounds how long the failure may take, since
+// a green thread may be shielded from cancellation.
+void task_table::deadlocked(managed_task& task, managed_sandbox& sandbox, const std::string& what) {
+  ++task.deadlocks;
+  with_.events.add(log_level::error, "task_deadlocked", sandbox.name(), task.name, "task " + task.name + ": " + what);
+  if (task.spec.on_deadlock != config::deadlock_policy::fail || task.state != task_state::running) return;
+  sandbox.request("task.stop", {{"id", task.name}, {"grace_seconds", seconds(task.spec.stop_timeout)}}, start_timeout,
+                  [](const host_answer&) {});  // it may have ended meanwhile
 }
 
 void task_table::run_ended(managed_task& task, const std::string& reason, const std::string& error,
@@ -362,23 +511,37 @@ void task_table::apply_policy(managed_task& task, bool failed, const std::string
     task.enter(failed ? task_state::failed : task_state::completed, failed ? why : "completed");
     return settle(task);
   }
+  start_later(task, why);
+}
+
+// After the delay of the policy, unless its restarts are used up.
+void task_table::start_later(managed_task& task, const std::string& why) {
   const auto delay = task.delays.next(clock::now(), clock::now() - task.started);
   if (!delay) {
     task.wanted = false;
     const std::string text = "was restarted " + std::to_string(task.spec.restart.max_restarts) + " times within " +
                              seconds_text(task.spec.restart.window) + "; last: " + why;
     task.enter(task_state::fatal, text);
-    with_.events.add(log_level::error, "task_failed", task.spec.sandbox, task.name,
-                     "task " + task.name + " is given up: it " + text);
+    with_.events.add(
+        log_level::error, "task_fatal", task.spec.sandbox, task.name,
+        "task " + task.name + " is given up: it " + text + "; `rtctl task start " + task.name + "` starts it again",
+        {{"restarts", task.restarts}});
     return settle(task);
   }
   ++task.restarts;
   task.enter(task_state::backoff, "starts again in " + seconds_text(*delay));
+  const auto at =
+      std::chrono::system_clock::now() + std::chrono::duration_cast<std::chrono::system_clock::duration>(*delay);
   with_.events.add(*delay < 1s ? log_level::debug : log_level::info, "task_backoff", task.spec.sandbox, task.name,
                    "task " + task.name + " starts again in " + seconds_text(*delay),
-                   {{"delay_seconds", seconds(*delay)}});
+                   {{"delay_seconds", seconds(*delay)}, {"next_start_at", protocol::rfc3339(at)}});
   task.backoff_timer.start(*delay, [this, name = task.name] {
-    if (managed_task* waiting = find(name)) launch(*waiting);
+    managed_task* waiting = find(name);
+    if (waiting == nullptr) return;
+    if (waiting->spec.start_on_connection)
+      await_connection(*waiting, "waits for a connection");
+    else
+      launch(*waiting);
   });
 }
 

@@ -34,6 +34,11 @@ inline void prepare_context(context& fresh, void* top) noexcept {
   fresh.resume_at = reinterpret_cast<void*>(&rt_context_start);
 }
 
+/// Whether the context was prepared and has never run.
+inline bool is_fresh(const context& one) noexcept {
+  return one.resume_at == reinterpret_cast<void*>(&rt_context_start);
+}
+
 /// What the first switch to a context calls; defined by the scheduler. Never returns.
 extern "C" [[noreturn]] void rt_context_entry();
 

@@ -68,8 +68,12 @@ struct sanitizer_state {
     fiber = __tsan_create_fiber(0);
 #endif
   }
-  /// The green thread has been left for the last time.
+  /// The green thread has been left for the last time, in the middle of frames that never return: they leave their
+  /// poison, where the next one's closure may lie.
   void end() noexcept {
+#if defined(RT_ADDRESS_SANITIZER)
+    __asan_unpoison_memory_region(stack_low, stack_size);
+#endif
 #if defined(RT_THREAD_SANITIZER)
     __tsan_destroy_fiber(fiber);
     fiber = nullptr;

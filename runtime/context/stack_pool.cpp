@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
+#include <bit>
 #include <new>
 
 #include "runtime/context/sanitizer.h"
@@ -14,6 +16,8 @@ namespace {
 
 // Mappings left to everything else in the process (libraries, malloc, thread stacks) when guards cost mappings.
 constexpr std::size_t mappings_for_others = 4096;
+// Slots whose pages are given back in one hold of the lock: about 20 us.
+constexpr std::size_t slots_in_batch = 32;
 
 std::uint64_t resident_bytes(char* begin, std::size_t size) noexcept {
   unsigned char pages[256];
@@ -40,9 +44,9 @@ stack_pool::stack_pool() : by_marker_(os::can_install_guards()), limit_(0) {
 }
 
 std::uint32_t stack_pool::class_of(std::size_t size) noexcept {
-  std::uint32_t size_class = 0;
-  while (size_class < class_count && slot_size(size_class) < size) ++size_class;
-  return size_class;
+  if (size <= smallest) return 0;
+  auto size_class = static_cast<std::uint32_t>(std::bit_width((size - 1) / smallest));
+  return size_class < class_count ? size_class : class_count;
 }
 
 bool stack_pool::take(std::uint32_t size_class, stack_slot& slot, const char** reason) noexcept {
@@ -53,6 +57,7 @@ bool stack_pool::take(std::uint32_t size_class, stack_slot& slot, const char** r
       slot = state.cached.back();  // last in, first out: its pages are the warmest
       state.cached.pop_back();
       if (state.clean > state.cached.size()) state.clean = state.cached.size();
+      if (state.least > state.cached.size()) state.least = state.cached.size();
       return true;
     }
   }
@@ -61,14 +66,27 @@ bool stack_pool::take(std::uint32_t size_class, stack_slot& slot, const char** r
   return false;
 }
 
-void stack_pool::give(const stack_slot& slot) noexcept {
-  class_state& state = classes_[slot.size_class];
+std::size_t stack_pool::take_cached(std::uint32_t size_class, std::span<stack_slot> slots) noexcept {
+  class_state& state = classes_[size_class];
+  os::spin_guard guard(state.lock);
+  std::size_t count = std::min(slots.size(), state.cached.size());
+  for (std::size_t i = 0; i < count; ++i) {
+    slots[i] = state.cached.back();  // last in, first out: its pages are the warmest
+    state.cached.pop_back();
+  }
+  if (state.clean > state.cached.size()) state.clean = state.cached.size();
+  if (state.least > state.cached.size()) state.least = state.cached.size();
+  return count;
+}
+
+void stack_pool::give(std::span<const stack_slot> slots) noexcept {
+  class_state& state = classes_[slots.front().size_class];
   os::spin_guard guard(state.lock);
   try {
-    state.cached.push_back(slot);
+    state.cached.insert(state.cached.end(), slots.begin(), slots.end());
   } catch (const std::bad_alloc&) {
-    // The cache cannot grow: the slot is lost to the pool, its memory is not resident for long.
-    os::discard_pages(slot.base + slot.guard_size, slot.size - slot.guard_size);
+    // The cache cannot grow: the slots are lost to the pool, their memory is not resident for long.
+    for (const stack_slot& slot : slots) discard(slot);
   }
 }
 
@@ -124,6 +142,15 @@ bool stack_pool::reserve_more(class_state& state, std::uint32_t size_class) noex
   return true;
 }
 
+void stack_pool::discard(const stack_slot& slot) const noexcept {
+  char* begin = slot.base + slot.guard_size;
+  char* end = slot.base + slot.size;
+  kept_part asks = kept_part_.load(std::memory_order_relaxed);
+  const char* kept = asks == nullptr ? nullptr : asks(slot);
+  if (kept != nullptr) end = slot.base + (static_cast<std::size_t>(kept - slot.base) & ~(os::page_size() - 1));
+  os::discard_pages(begin, static_cast<std::size_t>(end - begin));
+}
+
 std::uint64_t stack_pool::release_cached() noexcept {
   std::uint64_t released = 0;
   for (class_state& state : classes_) {
@@ -133,11 +160,31 @@ std::uint64_t stack_pool::release_cached() noexcept {
       char* begin = slot.base + slot.guard_size;
       std::size_t size = slot.size - slot.guard_size;
       released += resident_bytes(begin, size);
-      os::discard_pages(begin, size);
+      discard(slot);
     }
     state.clean = state.cached.size();
   }
   return released;
+}
+
+bool stack_pool::release_unused() noexcept {
+  bool more = false;
+  for (class_state& state : classes_) {
+    while (true) {
+      // A batch at a time, so that a green thread that wants a stack does not wait for long.
+      os::spin_guard guard(state.lock);
+      std::size_t end = state.clean + slots_in_batch < state.least ? state.clean + slots_in_batch : state.least;
+      if (state.clean >= end) {
+        state.least = state.cached.size();
+        more |= state.clean < state.least;
+        break;
+      }
+      for (; state.clean < end; ++state.clean) {
+        discard(state.cached[state.clean]);
+      }
+    }
+  }
+  return more;
 }
 
 bool stack_pool::find(const void* address, stack_address& found) const noexcept {

@@ -20,8 +20,10 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
+#include "runtime/os/page_allocator.h"
 #include "runtime/os/spin_lock.h"
 
 namespace rt::detail {
@@ -77,10 +79,22 @@ class stack_pool {
   /// A slot of the class: a cached one or a new one. False when the system or the cap refuses; `*reason` (may be null)
   /// is then a constant text. Takes a short lock; a new slot costs a system call.
   bool take(std::uint32_t size_class, stack_slot& slot, const char** reason) noexcept;
-  /// Puts a slot back into the cache. `committed` says that its pages may be touched.
-  void give(const stack_slot& slot) noexcept;
+  /// As many cached slots of the class as there are, at most `slots.size()`, the warmest first. Returns how many.
+  std::size_t take_cached(std::uint32_t size_class, std::span<stack_slot> slots) noexcept;
+  /// Puts slots of one class (one at least) back into the cache.
+  void give(std::span<const stack_slot> slots) noexcept;
+  void give(const stack_slot& slot) noexcept { give(std::span(&slot, 1)); }
   /// Gives the pages of all cached slots back to the system. Returns the bytes that were resident.
   std::uint64_t release_cached() noexcept;
+  /// The paced form, to be called every few seconds: gives back the pages of the slots that nobody has taken since the
+  /// last call. True when slots with pages are left, so that another call may find something. By one thread.
+  bool release_unused() noexcept;
+
+  /// Who else may still have a word in a free slot: `asks(slot)` gives the first byte of the slot that must keep its
+  /// contents (the rest up to its top as well), or null. Asked under a lock of the pool, before the pages of a free
+  /// slot go back; what it says must hold until they have.
+  using kept_part = const char* (*)(const stack_slot& slot) noexcept;
+  void set_kept_part(kept_part asks) noexcept { kept_part_.store(asks, std::memory_order_relaxed); }
 
   /// The slot in which an address lies. Async-signal-safe.
   bool find(const void* address, stack_address& found) const noexcept;
@@ -110,17 +124,20 @@ class stack_pool {
   };
   struct class_state {
     os::spin_lock lock{os::lock_rank::stacks};
-    std::vector<stack_slot> cached;
-    std::size_t clean = 0;               // cached[0, clean) have no resident pages
+    std::vector<stack_slot, os::page_allocator<stack_slot>> cached;  // grows under the lock
+    std::size_t clean = 0;                                           // cached[0, clean) have no resident pages
+    std::size_t least = 0;               // fewest cached since the last release_unused: cached[0, least) lay unused
     std::uint32_t current = UINT32_MAX;  // the reservation that new slots come from
   };
 
+  void discard(const stack_slot& slot) const noexcept;
   bool carve(class_state& state, std::uint32_t size_class, stack_slot& slot, const char** reason) noexcept;
   bool reserve_more(class_state& state, std::uint32_t size_class) noexcept;
 
   static constexpr std::size_t reservation_bytes = std::size_t{256} << 20;
   static constexpr std::uint32_t most_reservations = 16384;  // 4 TiB
 
+  std::atomic<kept_part> kept_part_{nullptr};
   bool by_marker_;
   std::uint64_t limit_;
   std::atomic<std::uint64_t> carved_{0};

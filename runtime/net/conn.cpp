@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <string>
 
+#include "rt/context.h"
 #include "rt/net.h"
 #include "runtime/net/socket_state.h"
 #include "runtime/sched/park.h"
@@ -47,6 +48,12 @@ std::size_t conn::read(void* buffer, std::size_t size) {
   return count;
 }
 
+std::size_t conn::read(const context& within, void* buffer, std::size_t size) {
+  within.throw_if_ended();
+  context_scope obey(within);
+  return read(buffer, size);
+}
+
 void conn::read_exactly(void* buffer, std::size_t size) {
   char* next = static_cast<char*>(buffer);
   while (size > 0) {
@@ -67,6 +74,12 @@ std::size_t conn::write(const void* data, std::size_t size) {
   std::size_t count = write(data, size, error);
   if (error) fail(error, "write to", remote_address());
   return count;
+}
+
+std::size_t conn::write(const context& within, std::string_view data) {
+  within.throw_if_ended();
+  context_scope obey(within);
+  return write(data);
 }
 
 std::size_t conn::read_vector(void* const* buffers, const std::size_t* sizes, std::size_t count,
@@ -136,6 +149,12 @@ conn listener::accept() {
   conn accepted = accept(error);
   if (error) fail(error, "accept on", address());
   return accepted;
+}
+
+conn listener::accept(const context& within) {
+  within.throw_if_ended();
+  context_scope obey(within);
+  return accept();
 }
 
 void listener::set_deadline(time_point when) noexcept {

@@ -1,14 +1,17 @@
 // rt::net::dial: the addresses of a host are tried in turn, each with a share of the time that is left.
 #include <algorithm>
 #include <cerrno>
+#include <optional>
 #include <string>
 
+#include "rt/context.h"
 #include "rt/net.h"
+#include "runtime/net/connection_slot.h"
 #include "runtime/net/endpoint.h"
 #include "runtime/net/socket_state.h"
 #include "runtime/net/stream_options.h"
 #include "runtime/net/system_calls.h"
-#include "runtime/os/clock.h"
+#include "runtime/sched/clock.h"
 #include "runtime/sched/park.h"
 
 namespace rt::net {
@@ -25,7 +28,7 @@ constexpr int self_connect_tries = 3;
 // The time until which one address may take, when `addresses` are still to be tried.
 std::int64_t share_of(std::int64_t deadline, std::size_t addresses) noexcept {
   if (deadline == no_deadline || addresses <= 1) return deadline;
-  std::int64_t now = os::nanotime();
+  std::int64_t now = rt::detail::runtime_now();
   std::int64_t left = deadline - now;
   std::int64_t share = std::max(left / static_cast<std::int64_t>(addresses), least_share);
   return now + std::min(left, share);
@@ -35,14 +38,27 @@ std::int64_t share_of(std::int64_t deadline, std::size_t addresses) noexcept {
 // connects the socket to itself ("simultaneous open").
 bool connects_to_itself(socket_state& socket) noexcept { return socket.local_address() == socket.address(); }
 
+// A connection of the caller's task, or why it has none.
+failure take_slot(connection_slot& slot) {
+  rt::detail::group& task = *rt::detail::current_group();
+  if (slot.take(task)) return {};
+  rt::detail::connection_account& account = *task.connections;
+  account.count_refused();
+  if (account.is_newly_met()) task.limits.add(task, rt::detail::limit_kind::connections);
+  return {errc::too_many_connections, std::to_string(account.open()) + " of " + std::to_string(account.most()) +
+                                          " are open; close some, use them again, or raise the limit"};
+}
+
 failure dial_address(const socket_address& address, std::int64_t deadline, std::shared_ptr<socket_state>& state) {
   for (int tries = 1;; ++tries) {
-    if (deadline <= os::nanotime()) return {errc::timed_out};
+    if (deadline <= rt::detail::runtime_now()) return {errc::timed_out};
+    connection_slot slot;
+    if (failure why = take_slot(slot)) return why;
     int fd = system_call::make_stream_socket(address.family());
     if (fd < 0) return {std::error_code(-fd, std::system_category())};
     owned_fd owner(fd);
     if (address.family() != AF_UNIX) set_stream_options(fd);
-    auto fresh = std::make_shared<socket_state>(std::move(owner), address);
+    auto fresh = std::make_shared<socket_state>(std::move(owner), address, std::move(slot));
     std::error_code error;
     fresh->connect(deadline, error);
     if (error) return {error};
@@ -64,9 +80,10 @@ failure dial_endpoint(std::string_view network_name, std::string_view address, s
     std::int64_t until = share_of(deadline, found.addresses.size() - i);
     failure why = dial_address(found.addresses[i], until, state);
     if (!why) return {};
+    if (why.code == errc::too_many_connections) return why;
     if (found.looked_up || !found.host_given) why.detail = "at " + found.addresses[i].text();
     if (!first) first = std::move(why);
-    if (deadline <= os::nanotime()) break;
+    if (deadline <= rt::detail::runtime_now()) break;
   }
   return first;
 }
@@ -94,6 +111,19 @@ conn dial_until(std::string_view network, std::string_view address, time_point d
 }
 
 conn dial(std::string_view network, std::string_view address) { return dial_until(network, address, time_point()); }
+
+conn dial(const context& within, std::string_view network, std::string_view address) {
+  within.throw_if_ended();
+  context_scope obey(within);
+  // dial_until shares the time out between the addresses. It may see the deadline pass before the context's timer does.
+  std::optional<time_point> deadline = within.deadline();
+  try {
+    return dial_until(network, address, deadline.value_or(time_point()));
+  } catch (const std::system_error& error) {
+    if (error.code() != errc::timed_out || !deadline || now() < *deadline) throw;
+    throw context_error(std::make_error_code(std::errc::timed_out), nullptr);
+  }
+}
 
 conn dial(std::string_view network, std::string_view address, std::error_code& error) {
   return dial_until(network, address, time_point(), error);

@@ -25,6 +25,8 @@ class net_category final : public std::error_category {
         return "the host name has no address";
       case errc::lookup_failed:
         return "the host name could not be looked up at this time";
+      case errc::too_many_connections:
+        return "the task has as many connections as it may (limits.connections of its configuration)";
     }
     return "unknown network error " + std::to_string(value);
   }
@@ -37,6 +39,8 @@ class net_category final : public std::error_category {
         return std::errc::timed_out;
       case errc::bad_address:
         return std::errc::invalid_argument;
+      case errc::too_many_connections:
+        return std::errc::too_many_files_open;
       case errc::lookup_failed:
         return std::errc::resource_unavailable_try_again;
       case errc::eof:

@@ -3,12 +3,14 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <string>
 
 #include "rt/net.h"
 #include "runtime/net/endpoint.h"
+#include "runtime/net/listener_keeper.h"
 #include "runtime/net/socket_state.h"
 #include "runtime/net/stream_options.h"
 #include "runtime/net/system_calls.h"
@@ -60,6 +62,8 @@ failure why_bind_failed(int result, const socket_address& address) {
   return why;
 }
 
+std::atomic<listener_keeper> the_keeper{nullptr};
+
 struct listening {
   owned_fd fd;
   socket_address bound;
@@ -89,11 +93,22 @@ failure open_listener(const socket_address& address, bool dual_stack, listening&
   return {};
 }
 
+int kept_listener(const socket_address& address) noexcept {
+  listener_keeper keeper = the_keeper.load(std::memory_order_acquire);  // pairs with set_listener_keeper
+  return keeper == nullptr ? -1 : keeper(address);
+}
+
 failure listen_on(std::string_view network_name, std::string_view address, std::shared_ptr<socket_state>& state) {
   endpoints found;
   if (failure why = find_endpoints(network_name, address, purpose::listen, no_deadline, found)) return why;
   listening opened;
   failure why;
+  for (const socket_address& each : found.addresses) {
+    if (owned_fd given(kept_listener(each)); given.get() >= 0) {
+      state = std::make_shared<socket_state>(std::move(given), each);
+      return {};
+    }
+  }
   for (const socket_address& each : found.addresses) {
     bool dual_stack = found.kind == network::tcp && each.family() == AF_INET6 && each.is_unspecified();
     why = open_listener(each, dual_stack, opened);
@@ -110,6 +125,10 @@ failure listen_on(std::string_view network_name, std::string_view address, std::
 }
 
 }  // namespace
+
+void set_listener_keeper(listener_keeper keeper) noexcept {
+  the_keeper.store(keeper, std::memory_order_release);  // pairs with kept_listener
+}
 
 }  // namespace detail
 

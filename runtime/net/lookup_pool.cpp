@@ -6,9 +6,11 @@
 #include <csignal>
 #include <utility>
 
-#include "runtime/os/clock.h"
 #include "runtime/os/futex.h"
+#include "runtime/os/thread_census.h"
+#include "runtime/sched/clock.h"
 #include "runtime/sched/park.h"
+#include "runtime/sched/virtual_time.h"
 
 namespace rt::net::detail {
 
@@ -87,10 +89,11 @@ failure lookup_pool::look_up(const std::string& host, int family, std::int64_t d
     ask(*mine);
     return evaluate(*mine, addresses);
   }
+  rt::detail::outside_wait helped;
   if (failure refused = submit(mine)) return refused;
   while (true) {
     bool cancelled = rt::detail::cancellation_pending(*self);
-    bool late = deadline != INT64_MAX && deadline <= os::nanotime();
+    bool late = deadline != INT64_MAX && deadline <= rt::detail::runtime_now();
     {
       // Under this lock, because the helper unparks under it: it never touches a green thread that has gone on.
       os::spin_guard guard(mine->lock);
@@ -161,7 +164,10 @@ int lookup_pool::start_helper() noexcept {
   pthread_attr_setstacksize(&attributes, helper_stack_size);
   sigset_t all;
   sigfillset(&all);
-  pthread_attr_setsigmask_np(&attributes, &all);  // signals are for the threads that expect them
+  // Signals are for the threads that expect them; but what the thread itself does wrong must reach its handler: a system
+  // call that a filter refuses (SIGSYS) ends the process where that signal is blocked.
+  for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP, SIGSYS}) sigdelset(&all, fault);
+  pthread_attr_setsigmask_np(&attributes, &all);
   pthread_t thread;
   int error = pthread_create(&thread, &attributes, &helper_main, this);
   pthread_attr_destroy(&attributes);
@@ -193,6 +199,7 @@ std::shared_ptr<lookup_pool::question> lookup_pool::next_question() {
 }
 
 void* lookup_pool::helper_main(void* pool) noexcept {
+  os::own_thread counted;
   pthread_setname_np(pthread_self(), "rt-name-lookup");
   static_cast<lookup_pool*>(pool)->help();
   return nullptr;

@@ -4,7 +4,7 @@
 #include <cerrno>
 
 #include "runtime/net/epoll_poller.h"
-#include "runtime/os/clock.h"
+#include "runtime/sched/clock.h"
 
 namespace rt::net::detail {
 
@@ -21,7 +21,7 @@ void poll_descriptor::discard_ready(direction side) noexcept {
 
 bool poll_descriptor::deadline_passed(direction side) const noexcept {
   std::int64_t deadline = of(side).deadline.load(std::memory_order_relaxed);
-  return deadline != no_deadline && deadline <= os::nanotime();
+  return deadline != no_deadline && deadline <= rt::detail::runtime_now();
 }
 
 int poll_descriptor::register_with_poller(int fd) noexcept {
@@ -61,7 +61,7 @@ wait_result poll_descriptor::wait(direction side, std::int64_t until) {
     }
     std::int64_t deadline = mine.deadline.load(std::memory_order_seq_cst);
     std::int64_t end = std::min(deadline, until);
-    if (end != no_deadline && end <= os::nanotime()) {
+    if (end != no_deadline && end <= rt::detail::runtime_now()) {
       result = end == deadline ? wait_result::timed_out : wait_result::interval_over;
       break;
     }
@@ -92,6 +92,11 @@ void poll_descriptor::evict() noexcept {
     std::uintptr_t word = each.word.load(std::memory_order_seq_cst);
     if (word > ready_mark) rt::detail::unpark(*reinterpret_cast<green_thread*>(word));
   }
+}
+
+void poll_descriptor::nudge(direction side) noexcept {
+  std::uintptr_t before = of(side).word.exchange(ready_mark, std::memory_order_seq_cst);
+  if (before > ready_mark) rt::detail::unpark(*reinterpret_cast<green_thread*>(before));
 }
 
 void poll_descriptor::report(direction side, rt::detail::ready_list& ready) noexcept {

@@ -79,6 +79,8 @@ class alignas(64) poll_descriptor {
   void set_deadline(direction side, std::int64_t when) noexcept;
   /// Ends all waits, now and later, with wait_result::evicted. Any thread may call it.
   void evict() noexcept;
+  /// The next try may succeed for a reason that the kernel does not know: wakes who waits. Any thread may call it.
+  void nudge(direction side) noexcept;
   /// Takes `fd` out of the poller, before it is closed. No operation may run any more.
   void unregister(int fd) noexcept;
 

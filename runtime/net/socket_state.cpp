@@ -5,11 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "rt/net.h"
 #include "runtime/net/descriptor_table.h"
 #include "runtime/net/system_calls.h"
-#include "runtime/os/clock.h"
+#include "runtime/sched/clock.h"
 
 namespace rt::net::detail {
 
@@ -75,8 +76,8 @@ class socket_state::turn {
   const bool entered_;
 };
 
-socket_state::socket_state(owned_fd fd, const socket_address& address)
-    : fd_(fd.get()), descriptor_(&shared_descriptors().acquire()), address_(address) {
+socket_state::socket_state(owned_fd fd, const socket_address& address, connection_slot slot)
+    : fd_(fd.get()), descriptor_(&shared_descriptors().acquire()), address_(address), slot_(std::move(slot)) {
   fd.release();
 }
 
@@ -94,6 +95,7 @@ void socket_state::destroy() noexcept {
   descriptor_->unregister(fd_);
   system_call::close(fd_);
   shared_descriptors().release(*descriptor_);
+  slot_.give_back();
 }
 
 void socket_state::own_socket_file(const struct stat& file) noexcept { socket_file_ = {file.st_dev, file.st_ino}; }
@@ -200,15 +202,24 @@ std::size_t socket_state::send_vector(const iovec* buffers, std::size_t count, s
 std::shared_ptr<socket_state> socket_state::accept(std::error_code& error) {
   turn mine(*this, direction::read, error);
   if (!mine || !begin(direction::read, error)) return nullptr;
+  rt::detail::group& task = *rt::detail::current_group();
+  connection_slot slot;
+  bool has_waited = false;
   std::int64_t pause = first_accept_pause;
   while (true) {
+    if (!slot.take(task)) {
+      if (!std::exchange(has_waited, true)) task.connections->count_wait();
+      if (!await_slot(task, error)) return nullptr;
+      continue;
+    }
     socket_address peer;
     socklen_t length = socket_address::capacity();
     int result = system_call::accept(fd_, peer.buffer(), &length);
     if (result >= 0) {
       owned_fd accepted(result);
+      task.connections->note_accept();
       peer.set_size(length);
-      return std::make_shared<socket_state>(std::move(accepted), peer);
+      return std::make_shared<socket_state>(std::move(accepted), peer, std::move(slot));
     }
     if (concerns_one_connection(result)) {
       rt::detail::poll_attention(rt::detail::current_worker());
@@ -216,14 +227,34 @@ std::shared_ptr<socket_state> socket_state::accept(std::error_code& error) {
     }
     std::int64_t until = no_deadline;
     if (is_out_of_resources(result)) {
-      until = os::nanotime() + pause;
+      until = rt::detail::runtime_now() + pause;
       pause = std::min(2 * pause, longest_accept_pause);
     } else if (!would_block(result)) {
       error = system_error_of(result);
       return nullptr;
     }
+    slot.give_back();  // while there is nothing to accept it is for others
     if (!wait(direction::read, until, error)) return nullptr;
   }
+}
+
+// The task has as many connections as it may. True when another try is worth while: one may be free.
+bool socket_state::await_slot(rt::detail::group& task, std::error_code& error) {
+  rt::detail::connection_account& account = *task.connections;
+  struct place : rt::detail::connection_account::waiter {
+    place(rt::detail::connection_account& in, poll_descriptor& socket) : account(in), descriptor(socket) {
+      wake = [](waiter& one) noexcept { static_cast<place&>(one).descriptor.nudge(direction::read); };
+      account.enlist(*this);
+    }
+    ~place() { account.leave(*this); }
+    place(const place&) = delete;
+    place& operator=(const place&) = delete;
+    rt::detail::connection_account& account;
+    poll_descriptor& descriptor;
+  } mine(account, *descriptor_);
+  if (account.has_room()) return true;
+  if (account.is_newly_met()) task.limits.add(task, rt::detail::limit_kind::connections);
+  return wait(direction::read, no_deadline, error);
 }
 
 void socket_state::connect(std::int64_t until, std::error_code& error) {
@@ -242,7 +273,7 @@ void socket_state::connect(std::int64_t until, std::error_code& error) {
       error = system_error_of(result);
       return;
     }
-    std::int64_t now = os::nanotime();
+    std::int64_t now = rt::detail::runtime_now();
     if (until <= now) {
       error = errc::timed_out;
       return;
@@ -254,7 +285,7 @@ void socket_state::connect(std::int64_t until, std::error_code& error) {
 
 bool socket_state::await_connection(std::int64_t until, std::error_code& error) {
   while (true) {
-    if (until <= os::nanotime()) {
+    if (until <= rt::detail::runtime_now()) {
       error = errc::timed_out;
       return false;
     }

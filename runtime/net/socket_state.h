@@ -15,6 +15,7 @@
 #include <optional>
 #include <system_error>
 
+#include "runtime/net/connection_slot.h"
 #include "runtime/net/operation_gate.h"
 #include "runtime/net/owned_fd.h"
 #include "runtime/net/poll_descriptor.h"
@@ -24,9 +25,9 @@ namespace rt::net::detail {
 
 class socket_state {
  public:
-  /// Takes over a non-blocking stream socket. `address` is the peer's for a connection and the own one for a listener.
-  /// Throws std::bad_alloc.
-  socket_state(owned_fd fd, const socket_address& address);
+  /// Takes over a non-blocking stream socket. `address` is the peer's for a connection and the own one for a listener;
+  /// `slot` is what the connection is counted by. Throws std::bad_alloc.
+  socket_state(owned_fd fd, const socket_address& address, connection_slot slot = {});
   ~socket_state();
   socket_state(const socket_state&) = delete;
   socket_state& operator=(const socket_state&) = delete;
@@ -68,6 +69,7 @@ class socket_state {
   template <class Call>
   ssize_t repeat(direction side, std::error_code& error, Call call);
   bool await_connection(std::int64_t until, std::error_code& error);
+  bool await_slot(rt::detail::group& task, std::error_code& error);
   void remove_socket_file() noexcept;
   void destroy() noexcept;
 
@@ -81,6 +83,7 @@ class socket_state {
   poll_descriptor* const descriptor_;
   const socket_address address_;
   std::optional<file_identity> socket_file_;
+  connection_slot slot_;  // given back with the descriptor
 };
 
 }  // namespace rt::net::detail

@@ -14,9 +14,11 @@
 #include <memory>
 
 #include "rt/runtime.h"
+#include "runtime/observe/frame_bounds.h"
 #include "runtime/observe/own_frames.h"
-#include "runtime/os/clock.h"
+#include "runtime/observe/symbol_text.h"
 #include "runtime/os/thread.h"
+#include "runtime/sched/clock.h"
 #include "runtime/sched/scheduler.h"
 
 namespace rt {
@@ -32,8 +34,7 @@ __attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_fra
                                                                                     std::size_t most) {
   std::size_t count = 0;
   while (count < most) {
-    auto place = reinterpret_cast<std::uintptr_t>(frame);
-    if (place < low || place + 2 * sizeof(std::uintptr_t) > high || place % sizeof(std::uintptr_t) != 0) break;
+    if (!detail::is_frame_within(reinterpret_cast<std::uintptr_t>(frame), low, high)) break;
     std::uintptr_t return_address = frame[1];
     if (return_address == 0) break;
     frames[count++] = reinterpret_cast<void*>(return_address);
@@ -44,12 +45,14 @@ __attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_fra
   return count;
 }
 
-__attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_parked(const detail::green_thread& one,
+// The bounds come from the slot: that of another green thread that begins here is being written into the descriptor.
+__attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_parked(const detail::stack_slot& slot,
+                                                                                    const detail::green_thread& one,
                                                                                     void** frames, std::size_t most) {
-  auto low = reinterpret_cast<std::uintptr_t>(one.stack_low());
-  auto high = reinterpret_cast<std::uintptr_t>(one.stack_high());
+  std::uintptr_t low = reinterpret_cast<std::uintptr_t>(slot.base) + slot.guard_size;
+  auto high = reinterpret_cast<std::uintptr_t>(&one);  // the stack begins just below the descriptor
   auto top = reinterpret_cast<std::uintptr_t>(one.flow.stack_pointer);
-  if (top < low || top + 2 * sizeof(std::uintptr_t) > high || most == 0) return 0;
+  if (!detail::is_frame_within(top, low, high) || most == 0) return 0;
   frames[0] = one.flow.resume_at;
   // The switch left the frame pointer at the top of the stack (context.h).
   const auto* frame = *reinterpret_cast<const std::uintptr_t* const*>(top);
@@ -59,6 +62,7 @@ __attribute__((no_sanitize("address", "thread"), noinline)) std::size_t walk_par
 const char* state_text(detail::phase where, detail::wait_reason reason) {
   switch (where) {
     case detail::phase::unused:
+    case detail::phase::prepared:
       return "dead";
     case detail::phase::runnable:
       return "runnable";
@@ -71,6 +75,99 @@ const char* state_text(detail::phase where, detail::wait_reason reason) {
   }
   return "";
 }
+
+std::string header(const green_thread_info& one) {
+  std::string text = "goroutine " + std::to_string(one.id) + " [" + one.state;
+  if (one.waiting_seconds >= 60)
+    text += ", " + std::to_string(static_cast<long>(one.waiting_seconds / 60)) + " minutes";
+  text += "]";
+  if (!one.task.empty() || !one.name.empty()) {
+    text += " {";
+    if (!one.task.empty()) text += "task: " + one.task;
+    if (!one.name.empty()) text += std::string(one.task.empty() ? "" : ", ") + "name: " + one.name;
+    text += "}";
+  }
+  return text + ":\n";
+}
+
+void append_stack(std::string& text, const green_thread_info& one) {
+  text += header(one);
+  if (one.frames.empty()) {
+    text += "\tgreen thread is running; its stack is not available\n";
+  }
+  bool first = true;
+  for (void* frame : one.frames) {
+    text += detail::symbol_text(frame, !first) + "\n";
+    first = false;
+  }
+  text += "\n";
+}
+
+}  // namespace
+
+std::vector<green_thread_info> all_green_threads(std::size_t limit, std::string_view task) {
+  std::vector<green_thread_info> found;
+  std::int64_t now = detail::runtime_now();
+  detail::green_thread* self = detail::current_green_thread();
+  detail::stacks().for_each_slot([&](const detail::stack_slot& slot) {
+    if (found.size() >= limit) return;
+    detail::green_thread& one = *detail::descriptor_of(slot.base, slot.size, slot.index);
+    detail::phase where = one.where.load(std::memory_order_acquire);
+    if (!detail::is_alive(where)) return;
+    detail::group* owner = one.member_of.load(std::memory_order_relaxed);
+    if (!task.empty() && (owner == nullptr || owner->name != task)) return;
+    green_thread_info info;
+    info.id = one.id.load(std::memory_order_relaxed);
+    if (const char* name = one.name.load(std::memory_order_relaxed); name != nullptr) info.name = name;
+    if (owner != nullptr) info.task = owner->name;
+    info.state = state_text(where, one.waits_for.load(std::memory_order_relaxed));
+    void* frames[most_frames];
+    std::size_t count = 0;
+    if (&one == self) {
+      count = detail::own_frames(frames, most_frames);
+    } else if (where != detail::phase::running) {
+      std::uint32_t resumed = one.thread_switch.load(std::memory_order_acquire);
+      count = walk_parked(slot, one, frames, most_frames);
+      std::atomic_thread_fence(std::memory_order_acquire);
+      if (one.thread_switch.load(std::memory_order_relaxed) != resumed) count = 0;
+      if (where == detail::phase::blocking) count = 0;  // it runs; what was saved is older
+    }
+    if (where == detail::phase::waiting || where == detail::phase::blocking) {
+      std::int64_t since = one.waiting_since.load(std::memory_order_relaxed);
+      info.waiting_seconds = now > since ? static_cast<double>(now - since) * 1e-9 : 0;
+    }
+    info.frames.assign(frames, frames + count);
+    found.push_back(std::move(info));
+  });
+  return found;
+}
+
+std::string to_text(const green_thread_info& one) {
+  std::string text;
+  append_stack(text, one);
+  return text;
+}
+
+std::string all_stacks(std::size_t limit) {
+  std::string text;
+  for (const green_thread_info& one : all_green_threads(limit)) append_stack(text, one);
+  return text;
+}
+
+std::string stack_trace() {
+  green_thread_info info;
+  info.id = green_thread_id();
+  info.state = "running";
+  void* frames[most_frames];
+  std::size_t count = detail::own_frames(frames, most_frames);
+  info.frames.assign(frames, frames + count);
+  if (detail::group* owner = detail::current_group(); owner != nullptr) info.task = owner->name;
+  std::string text;
+  append_stack(text, info);
+  return text;
+}
+
+namespace detail {
 
 std::string symbol_text(void* address, bool is_return_address) {
   // A return address may already belong to the next function: look up the call itself.
@@ -97,91 +194,6 @@ std::string symbol_text(void* address, bool is_return_address) {
                 reinterpret_cast<std::uintptr_t>(address) - reinterpret_cast<std::uintptr_t>(info.dli_saddr));
   return name + "\n\t" + file + ":0 " + text;
 }
-
-std::string header(const green_thread_info& one) {
-  std::string text = "goroutine " + std::to_string(one.id) + " [" + one.state;
-  if (one.waiting_seconds >= 60)
-    text += ", " + std::to_string(static_cast<long>(one.waiting_seconds / 60)) + " minutes";
-  text += "]";
-  if (!one.task.empty() || !one.name.empty()) {
-    text += " {";
-    if (!one.task.empty()) text += "task: " + one.task;
-    if (!one.name.empty()) text += std::string(one.task.empty() ? "" : ", ") + "name: " + one.name;
-    text += "}";
-  }
-  return text + ":\n";
-}
-
-void append_stack(std::string& text, const green_thread_info& one) {
-  text += header(one);
-  if (one.frames.empty()) {
-    text += "\tgreen thread is running; its stack is not available\n";
-  }
-  bool first = true;
-  for (void* frame : one.frames) {
-    text += symbol_text(frame, !first) + "\n";
-    first = false;
-  }
-  text += "\n";
-}
-
-}  // namespace
-
-std::vector<green_thread_info> all_green_threads(std::size_t limit) {
-  std::vector<green_thread_info> found;
-  std::int64_t now = os::nanotime();
-  detail::green_thread* self = detail::current_green_thread();
-  detail::stacks().for_each_slot([&](const detail::stack_slot& slot) {
-    if (found.size() >= limit) return;
-    detail::green_thread& one = *detail::descriptor_of(slot.base, slot.size, slot.index);
-    detail::phase where = one.where.load(std::memory_order_acquire);
-    if (where == detail::phase::unused) return;
-    green_thread_info info;
-    info.id = one.id;
-    if (const char* name = one.name.load(std::memory_order_relaxed); name != nullptr) info.name = name;
-    if (detail::group* owner = one.member_of.load(std::memory_order_relaxed); owner != nullptr) info.task = owner->name;
-    info.state = state_text(where, one.waits_for.load(std::memory_order_relaxed));
-    void* frames[most_frames];
-    std::size_t count = 0;
-    if (&one == self) {
-      count = detail::own_frames(frames, most_frames);
-    } else if (where != detail::phase::running) {
-      std::uint32_t resumed = one.thread_switch.load(std::memory_order_acquire);
-      count = walk_parked(one, frames, most_frames);
-      std::atomic_thread_fence(std::memory_order_acquire);
-      if (one.thread_switch.load(std::memory_order_relaxed) != resumed) count = 0;
-      if (where == detail::phase::blocking) count = 0;  // it runs; what was saved is older
-    }
-    if (where == detail::phase::waiting || where == detail::phase::blocking) {
-      std::int64_t since = one.waiting_since.load(std::memory_order_relaxed);
-      info.waiting_seconds = now > since ? static_cast<double>(now - since) * 1e-9 : 0;
-    }
-    info.frames.assign(frames, frames + count);
-    found.push_back(std::move(info));
-  });
-  return found;
-}
-
-std::string all_stacks(std::size_t limit) {
-  std::string text;
-  for (const green_thread_info& one : all_green_threads(limit)) append_stack(text, one);
-  return text;
-}
-
-std::string stack_trace() {
-  green_thread_info info;
-  info.id = green_thread_id();
-  info.state = "running";
-  void* frames[most_frames];
-  std::size_t count = detail::own_frames(frames, most_frames);
-  info.frames.assign(frames, frames + count);
-  if (detail::group* owner = detail::current_group(); owner != nullptr) info.task = owner->name;
-  std::string text;
-  append_stack(text, info);
-  return text;
-}
-
-namespace detail {
 
 __attribute__((noinline)) std::size_t own_frames(void** frames, std::size_t most) noexcept {
   const auto* frame = static_cast<const std::uintptr_t*>(__builtin_frame_address(0));

@@ -6,9 +6,11 @@
 
 #include "rt/runtime.h"
 #include "runtime/context/stack_pool.h"
+#include "runtime/heap/heap.h"
 #include "runtime/net/stats.h"
 #include "runtime/os/clock.h"
 #include "runtime/os/memory.h"
+#include "runtime/sched/collection_hook.h"
 #include "runtime/sched/scheduler.h"
 
 namespace rt {
@@ -34,10 +36,15 @@ void add_stacks(runtime_stats& stats, std::uint64_t live) {
   stats.stack_in_use_bytes = in_use_or_with_ps > with_ps ? in_use_or_with_ps - with_ps : 0;
 }
 
+void add_histogram(const detail::duration_histogram& from, std::vector<std::uint64_t>& counts, double& sum) {
+  for (std::size_t b = 0; b < from.counts.size(); ++b) counts[b] += from.counts[b].load(std::memory_order_relaxed);
+  sum += static_cast<double>(from.nanoseconds.load(std::memory_order_relaxed)) * 1e-9;
+}
+
 void add_procs(runtime_stats& stats, detail::scheduler& the) {
   double per_cycle = 1e-9 / os::cycles_per_nanosecond();
-  stats.run_queue_wait_buckets.assign(detail::wait_buckets, 0);
-  std::uint64_t wait_nanoseconds = 0;
+  stats.run_queue_wait_buckets.assign(detail::duration_buckets, 0);
+  stats.slice_buckets.assign(detail::duration_buckets, 0);
   std::uint64_t created = the.counters().created_outside.load(std::memory_order_relaxed);
   std::uint64_t ended = 0;
   int made = the.proc_limit();
@@ -52,10 +59,10 @@ void add_procs(runtime_stats& stats, detail::scheduler& the) {
     stats.steals_total += p.steals.load(std::memory_order_relaxed);
     stats.steal_failures_total += p.steal_failures.load(std::memory_order_relaxed);
     stats.preemptions_total += p.preemptions.load(std::memory_order_relaxed);
-    for (int b = 0; b < detail::wait_buckets; ++b) {
-      stats.run_queue_wait_buckets[static_cast<std::size_t>(b)] += p.wait_histogram[b].load(std::memory_order_relaxed);
-    }
-    wait_nanoseconds += p.wait_nanoseconds.load(std::memory_order_relaxed);
+    add_histogram(p.waits, stats.run_queue_wait_buckets, stats.run_queue_wait_seconds_sum);
+    add_histogram(p.slices, stats.slice_buckets, stats.slice_seconds_sum);
+    stats.mutex_wait_seconds_total +=
+        static_cast<double>(p.mutex_wait_cycles.load(std::memory_order_relaxed)) * per_cycle;
     stats.timers += p.timers.size();
     stats.timers_fired_total += p.timers.fired();
     if (i >= stats.procs) continue;
@@ -64,7 +71,8 @@ void add_procs(runtime_stats& stats, detail::scheduler& the) {
     stats.runnable += queued;
     stats.busy_seconds_total.push_back(static_cast<double>(p.busy_cycles.load(std::memory_order_relaxed)) * per_cycle);
   }
-  stats.run_queue_wait_seconds_sum = static_cast<double>(wait_nanoseconds) * 1e-9;
+  stats.runtime_lock_wait_seconds_total =
+      static_cast<double>(os::lock_wait_cycles() - the.lock_wait_cycles_before()) * per_cycle;
   stats.created_total = created;
   stats.green_threads = created > ended ? created - ended : 0;
 }
@@ -82,16 +90,18 @@ runtime_stats read_stats() {
   stats.idle_procs = the->idle_proc_count();
   add_procs(stats, *the);
   detail::scheduler::totals& totals = the->counters();
-  stats.global_queue_length = the->global_length();
+  stats.global_queue_length = the->global_length() + the->shares().size();
   stats.runnable += stats.global_queue_length;
-  stats.blocking = totals.blocking_now.load(std::memory_order_relaxed);
+  stats.blocking =
+      totals.blocking_now.load(std::memory_order_relaxed) + totals.retaken_now.load(std::memory_order_relaxed);
   int busy = stats.procs - stats.idle_procs;
   detail::scheduler::thread_counts threads = the->count_threads();
   stats.threads = threads.total;
   stats.threads_idle = threads.idle + threads.polling;
   stats.threads_blocked = threads.blocked;
   stats.threads_spinning = threads.spinning;
-  int others = threads.idle + threads.polling + threads.blocked;
+  stats.threads_frozen = threads.frozen;
+  int others = threads.idle + threads.polling + threads.blocked + threads.frozen;
   stats.threads_running = threads.total > others ? threads.total - others : 0;
   std::uint64_t on_procs = static_cast<std::uint64_t>(busy > threads.spinning ? busy - threads.spinning : 0);
   std::uint64_t not_waiting = stats.runnable + stats.blocking;
@@ -99,10 +109,16 @@ runtime_stats read_stats() {
   stats.running = on_procs < rest ? on_procs : rest;
   stats.waiting = rest - stats.running;
   stats.threads_created_total = totals.threads_created.load(std::memory_order_relaxed);
+  stats.threads_ended_total = totals.threads_ended.load(std::memory_order_relaxed);
+  stats.threads_refused_total = totals.threads_refused.load(std::memory_order_relaxed);
+  stats.preempt_signals_total = totals.signals.load(std::memory_order_relaxed);
+  stats.freezes_total = totals.freezes.load(std::memory_order_relaxed);
+  stats.retakes_total = totals.retakes.load(std::memory_order_relaxed);
   stats.handoffs_total = totals.handoffs.load(std::memory_order_relaxed);
   stats.preempt_requests_total = totals.preempt_requests.load(std::memory_order_relaxed);
   stats.wakeups_total = totals.wakeups.load(std::memory_order_relaxed);
   stats.stop_the_world_total = totals.stops.load(std::memory_order_relaxed);
+  stats.os_lock_parks_total = totals.os_lock_parks.load(std::memory_order_relaxed);
   add_stacks(stats, stats.green_threads);
   net::detail::net_totals net = net::detail::read_net_totals();
   stats.net_descriptors = net.descriptors;
@@ -113,11 +129,11 @@ runtime_stats read_stats() {
   return stats;
 }
 
-const std::vector<double>& run_queue_wait_bounds() {
+const std::vector<double>& sched_duration_bounds() {
   static const std::vector<double> bounds = [] {
     std::vector<double> made;
     double bound = 1e-6;
-    for (int i = 0; i < detail::wait_buckets - 1; ++i, bound *= 4) made.push_back(bound);
+    for (int i = 0; i < detail::duration_buckets - 1; ++i, bound *= 4) made.push_back(bound);
     return made;
   }();
   return bounds;
@@ -152,9 +168,13 @@ std::uint64_t resident_bytes() {
 
 released_memory release_memory() {
   released_memory released;
+  detail::run_collection_hooks();
   released.stack_bytes = detail::stacks().release_cached();
+  released.heap_bytes = detail::release_free_pages();
   std::uint64_t before = resident_bytes();
-  malloc_trim(0);
+#if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+  malloc_trim(0);  // sanitizers have a malloc of their own, and two threads that are the C library's first would collide
+#endif
   std::uint64_t after = resident_bytes();
   released.malloc_bytes = before > after ? before - after : 0;
   return released;

@@ -47,11 +47,11 @@ std::string first_line(const std::string& file) {
   return line;
 }
 
-bool names_cpu(const std::string& controllers) {
+bool names(const std::string& controllers, const std::string& wanted) {
   std::stringstream list(controllers);
   std::string one;
   while (std::getline(list, one, ',')) {
-    if (one == "cpu") return true;
+    if (one == wanted) return true;
   }
   return false;
 }
@@ -70,7 +70,7 @@ std::string unescape(const std::string& text) {
   return result;
 }
 
-std::vector<mount_point> find_mounts(const std::string& root) {
+std::vector<mount_point> find_mounts(const std::string& root, const std::string& controller) {
   std::vector<mount_point> mounts;
   std::ifstream stream(root + "/proc/self/mountinfo");
   std::string line;
@@ -84,14 +84,14 @@ std::vector<mount_point> find_mounts(const std::string& root) {
     right >> type >> source >> options;
     if (type == "cgroup2") {
       mounts.push_back({unescape(mounted_root), unescape(path), true});
-    } else if (type == "cgroup" && names_cpu(options)) {
+    } else if (type == "cgroup" && names(options, controller)) {
       mounts.push_back({unescape(mounted_root), unescape(path), false});
     }
   }
   return mounts;
 }
 
-std::vector<membership> find_memberships(const std::string& root) {
+std::vector<membership> find_memberships(const std::string& root, const std::string& controller) {
   std::vector<membership> found;
   std::ifstream stream(root + "/proc/self/cgroup");
   std::string line;
@@ -102,7 +102,7 @@ std::vector<membership> find_memberships(const std::string& root) {
     std::string controllers = line.substr(first + 1, second - first - 1);
     if (controllers.empty()) {
       found.push_back({line.substr(second + 1), true});
-    } else if (names_cpu(controllers)) {
+    } else if (names(controllers, controller)) {
       found.push_back({line.substr(second + 1), false});
     }
   }
@@ -129,20 +129,29 @@ double quota_of_group(const std::string& directory, bool unified) {
   return quota > 0 && period > 0 ? quota / period : -1;
 }
 
-}  // namespace
+double memory_of_group(const std::string& directory, bool unified) {
+  std::string limit = first_line(directory + (unified ? "/memory.max" : "/memory.limit_in_bytes"));
+  if (limit.empty() || limit == "max") return -1;
+  double bytes = std::strtod(limit.c_str(), nullptr);
+  // The first version's word for "none" is the largest multiple of a page.
+  constexpr double unlimited = 9e18;
+  return bytes > 0 && bytes < unlimited ? bytes : -1;
+}
 
-double cgroup_cpu_quota(const std::string& root) {
+// The least of what the calling process's groups and all of their ancestors say; -1: none of them says anything.
+double least_of_groups(const std::string& root, const std::string& controller,
+                       double (*of_group)(const std::string& directory, bool unified)) {
   double least = -1;
-  std::vector<mount_point> mounts = find_mounts(root);
-  for (const membership& group : find_memberships(root)) {
+  std::vector<mount_point> mounts = find_mounts(root, controller);
+  for (const membership& group : find_memberships(root, controller)) {
     for (const mount_point& mount : mounts) {
       if (mount.unified != group.unified) continue;
       // The group's path counts from the hierarchy's root; what is mounted may be a part of it (a container).
       std::string below = group.path;
       if (mount.root != "/" && below.compare(0, mount.root.size(), mount.root) == 0) below.erase(0, mount.root.size());
       while (true) {
-        double quota = quota_of_group(root + mount.path + (below == "/" ? "" : below), mount.unified);
-        if (quota > 0 && (least < 0 || quota < least)) least = quota;
+        double one = of_group(root + mount.path + (below == "/" ? "" : below), mount.unified);
+        if (one > 0 && (least < 0 || one < least)) least = one;
         if (below.empty() || below == "/") break;
         std::size_t slash = below.rfind('/');
         below.erase(slash == std::string::npos ? 0 : slash);
@@ -150,6 +159,15 @@ double cgroup_cpu_quota(const std::string& root) {
     }
   }
   return least;
+}
+
+}  // namespace
+
+double cgroup_cpu_quota(const std::string& root) { return least_of_groups(root, "cpu", &quota_of_group); }
+
+std::uint64_t cgroup_memory_limit(const std::string& root) {
+  double least = least_of_groups(root, "memory", &memory_of_group);
+  return least < 0 ? 0 : static_cast<std::uint64_t>(least);
 }
 
 int usable_cpus() noexcept {

@@ -3,11 +3,14 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+
+#include "runtime/os/clock.h"
 
 #if !defined(MADV_GUARD_INSTALL)
 #define MADV_GUARD_INSTALL 102
@@ -24,9 +27,13 @@ std::size_t page_size() noexcept {
   return size;
 }
 
-void* reserve(std::size_t size, std::size_t alignment, const char* name) noexcept {
+namespace {
+
+void* reserve_with(std::uintptr_t wanted, std::size_t size, std::size_t alignment, int protection,
+                   const char* name) noexcept {
   std::size_t extra = alignment > page_size() ? alignment : 0;
-  void* raw = mmap(nullptr, size + extra, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* raw = mmap(reinterpret_cast<void*>(wanted), size + extra, protection,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (raw == MAP_FAILED) return nullptr;
   auto begin = reinterpret_cast<std::uintptr_t>(raw);
   std::uintptr_t aligned = extra == 0 ? begin : (begin + alignment - 1) & ~(alignment - 1);
@@ -37,6 +44,35 @@ void* reserve(std::size_t size, std::size_t alignment, const char* name) noexcep
   void* result = reinterpret_cast<void*>(aligned);
   prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, result, size, name);  // fails on kernels without names: harmless
   return result;
+}
+
+}  // namespace
+
+void* reserve(std::size_t size, std::size_t alignment, const char* name) noexcept {
+  return reserve_with(0, size, alignment, PROT_READ | PROT_WRITE, name);
+}
+
+void* reserve_address_space(std::uintptr_t wanted, std::size_t size, std::size_t alignment, access may,
+                            const char* name) noexcept {
+  return reserve_with(wanted, size, alignment, may == access::read ? PROT_READ : PROT_NONE, name);
+}
+
+bool permit_writing(void* address, std::size_t size) noexcept {
+  return mprotect(address, size, PROT_READ | PROT_WRITE) == 0;
+}
+
+bool forbid_access(void* address, std::size_t size) noexcept { return mprotect(address, size, PROT_NONE) == 0; }
+
+void random_bytes(void* to, std::size_t size) noexcept {
+  if (getrandom(to, size, GRND_NONBLOCK) == static_cast<ssize_t>(size)) return;
+  auto* bytes = static_cast<unsigned char*>(to);
+  std::uint64_t state = cycles() | 1;
+  for (std::size_t i = 0; i < size; ++i) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    bytes[i] = static_cast<unsigned char>(state >> 24);
+  }
 }
 
 void release(void* address, std::size_t size) noexcept { munmap(address, size); }

@@ -4,12 +4,16 @@
 // which makes an uncontended pair cost one atomic instruction instead of two. A waiter whose holder was put off its CPU
 // gives up its own time slice, and sleeps in the end, so that the holder runs even under a real-time policy.
 //
+// Holding one is a critical section (os/critical_section.h): its holder is neither frozen nor loses its P.
+//
 // Locks have ranks. A thread that holds a lock may only take one of a higher rank; builds with RT_DEBUG_CHECKS check
 // it.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
+
+#include "runtime/os/critical_section.h"
 
 #if defined(__clang__)
 #define RT_CAPABILITY(name) __attribute__((capability(name)))
@@ -34,29 +38,51 @@
 namespace rt::os {
 
 /// Ranks, lowest first: a thread takes locks in growing order only. Locks of one rank are not nested, but for the
-/// channels of one select (in the order of their addresses), a domain and its children (from the root down), and two
-/// timer heaps while the world is stopped.
+/// channels of one select (in the order of their addresses), a domain and its children (from the root down), two
+/// timer heaps while the world is stopped, and the lists of an ended owner of spans and those of its heir.
 enum class lock_rank : std::uint8_t {
   world,        // stop-the-world requests
   timer_state,  // one rt::timer
   channel,      // one channel
-  wait_list,    // one mutex, condition, wait group
+  wait_list,    // one condition or wait group; a bucket of mutexes and their kin
   domain,       // one cancellation domain (a scope or a task); a parent before its child is the one permitted nesting
+  context,      // one rt::context
+  pools,        // the list of pools
+  pool_shard,   // one shard of a pool
   poll,         // one poll descriptor, the table of descriptors
   timers,       // the timer heap of one P
   scheduler,    // the global queue and the idle lists
   stacks,       // the stack pool
+  heap_owners,  // the list of the owners of spans
+  heap_cache,   // the cache of an owner for threads without a P
+  heap_lists,   // the spans of one owner and class that no cache has
+  heap_pages,   // the free pages of the heap
+  heap_tables,  // the heap's own memory
   none,         // never nested with another; not checked
 };
 
+/// How long threads have waited for locks of the runtime, in cycles (clock.h): an estimate, since one wait in eight is
+/// measured. Any thread.
+std::uint64_t lock_wait_cycles() noexcept;
+
 /// The bare word of a lock, for places that cannot hold a spin_lock (public classes show only the word). No ranks.
 void lock_word_slow(std::atomic<std::uint32_t>& word) noexcept;
-inline void lock_word(std::atomic<std::uint32_t>& word) noexcept {
+/// For a caller that stands in a critical section already, or on a thread that is no M: nothing is counted.
+inline void lock_word_inside(std::atomic<std::uint32_t>& word) noexcept {
   if (word.exchange(1, std::memory_order_acquire) != 0) [[unlikely]]
     lock_word_slow(word);
 }
-inline void unlock_word(std::atomic<std::uint32_t>& word) noexcept {
+inline void unlock_word_inside(std::atomic<std::uint32_t>& word) noexcept {
   word.store(0, std::memory_order_release);  // pairs with the exchange in lock_word
+}
+/// For all others: the section lasts from the lock to the unlock.
+inline void lock_word(std::atomic<std::uint32_t>& word) noexcept {
+  enter_critical();
+  lock_word_inside(word);
+}
+inline void unlock_word(std::atomic<std::uint32_t>& word) noexcept {
+  unlock_word_inside(word);
+  leave_critical();
 }
 
 class RT_CAPABILITY("spin_lock") spin_lock {
@@ -71,13 +97,29 @@ class RT_CAPABILITY("spin_lock") spin_lock {
     note_locked();
   }
   bool try_lock() noexcept RT_TRY_ACQUIRE(true) {
-    if (word_.load(std::memory_order_relaxed) != 0 || word_.exchange(1, std::memory_order_acquire) != 0) return false;
+    if (word_.load(std::memory_order_relaxed) != 0) return false;
+    enter_critical();
+    if (word_.exchange(1, std::memory_order_acquire) != 0) {
+      leave_critical();
+      return false;
+    }
     note_locked();
     return true;
   }
   void unlock() noexcept RT_RELEASE() {
     note_unlocked();
     unlock_word(word_);
+  }
+  /// The same within a critical section that the caller has begun, and ends after unlock_inside: one count for all the
+  /// locks of an operation.
+  void lock_inside() noexcept RT_ACQUIRE() {
+    check_rank();
+    lock_word_inside(word_);
+    note_locked();
+  }
+  void unlock_inside() noexcept RT_RELEASE() {
+    note_unlocked();
+    unlock_word_inside(word_);
   }
   /// Whether somebody holds it at this moment; for assertions.
   bool is_locked() const noexcept { return word_.load(std::memory_order_relaxed) != 0; }

@@ -4,6 +4,7 @@
 #include "runtime/os/clock.h"
 #include "runtime/sched/fast_path.h"
 #include "runtime/sched/scheduler.h"
+#include "runtime/sched/virtual_time.h"
 
 namespace rt::detail {
 
@@ -14,34 +15,36 @@ void scheduler::enter_blocking(worker& self) noexcept {
   one.where.store(phase::blocking, std::memory_order_relaxed);
   processor& p = *self.p;
   account(p, nullptr);
-  self.p = nullptr;
+  self.lost_cpu_time = os::thread_cpu_time();
+  if (virtual_time_ != nullptr) virtual_time_->begin_outside();
   hand_off(p);
 }
 
-void scheduler::exit_blocking() noexcept {
-  worker& self = *current_worker();
+void scheduler::exit_blocking(worker& self) noexcept {
   totals_.blocking_now.fetch_sub(1, std::memory_order_relaxed);
-  green_thread& one = *self.current;
-  if (processor* p = take_idle_proc(); p != nullptr) {
-    attach(self, *p);
-    p->tick.store(p->tick.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    observe_start(*p, one);
-    return;
-  }
-  // No P is free. The green thread queues up like any other; this M sleeps until it is handed one.
-  leave_to_base(self, one, after_switch::requeue_global);
+  charge_outside(self);
 }
 
 void blocking_enter() noexcept {
   worker* self = current_worker();
   if (self == nullptr || self->current == nullptr) return;
-  if (self->blocking_depth++ == 0) the_scheduler()->enter_blocking(*self);
+  if (self->blocking_depth != 0) {
+    ++self->blocking_depth;
+    return;
+  }
+  worker& mine = enter_with_proc();
+  mine.blocking_depth = 1;
+  the_scheduler()->enter_blocking(mine);
+  os::leave_critical(mine);
 }
 
 void blocking_exit() noexcept {
   worker* self = current_worker();
   if (self == nullptr || self->current == nullptr) return;
-  if (--self->blocking_depth == 0) the_scheduler()->exit_blocking();
+  if (--self->blocking_depth != 0) return;
+  the_scheduler()->exit_blocking(*self);
+  os::leave_critical(enter_with_proc());
+  if (virtual_time* time = the_scheduler()->time(); time != nullptr) time->end_outside();
 }
 
 }  // namespace rt::detail

@@ -1,9 +1,12 @@
 #include "runtime/sched/cancel_domain.h"
 
 #include <utility>
+#include <vector>
 
 #include "runtime/sched/green_thread.h"
+#include "runtime/sched/group.h"
 #include "runtime/sched/park.h"
+#include "runtime/sched/scheduler.h"
 
 namespace rt::detail {
 
@@ -34,18 +37,29 @@ void cancel_domain::mark() noexcept {
   for (cancel_domain* child = first_child; child != nullptr; child = child->next_sibling) child->mark();
 }
 
-void cancel_domain::cancel() noexcept {
+void cancel_domain::cancel(const green_thread* later) noexcept {
   if (cancelled.load(std::memory_order_acquire)) return;
   mark();
   if (parent != nullptr) return;
+  // After the flag: whoever waits with a context of the task leaves by rt::cancelled. Before the green threads are
+  // woken: one that waits for such a context finds that ended as well.
+  owner->cancel_context();
   // A root: its green threads are in no list. One that has ended meanwhile, or serves another group by now, wakes for
   // nothing (park.h, "unpark of a dead one").
-  stacks().for_each_slot([this](const stack_slot& slot) {
+  scheduler* the = the_scheduler();
+  bool in_order = the != nullptr && the->is_shuffled();
+  std::vector<green_thread*> found;
+  stacks().for_each_slot([&](const stack_slot& slot) {
     green_thread* one = descriptor_of(slot.base, slot.size, slot.index);
     if (one->member_of.load(std::memory_order_relaxed) != owner) return;
-    if (one->where.load(std::memory_order_relaxed) == phase::unused) return;
-    unpark(*one);
+    if (!is_alive(one->where.load(std::memory_order_relaxed)) || one == later) return;
+    if (in_order) {
+      found.push_back(one);
+    } else {
+      unpark(*one);
+    }
   });
+  scheduler::unpark_in_order(found);
 }
 
 void cancel_domain::join(green_thread& member) noexcept {

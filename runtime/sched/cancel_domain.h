@@ -31,8 +31,9 @@ struct cancel_domain {
 
   bool is_cancelled() const noexcept { return cancelled.load(std::memory_order_acquire); }  // pairs with mark
 
-  /// Cancels this domain and all below. Returns at once. Idempotent. Any thread may call it.
-  void cancel() noexcept;
+  /// Cancels this domain and all below. Returns at once. Idempotent. Any thread may call it. Of a root, `later` (may be
+  /// null) is not woken: the caller unparks it when it is to notice.
+  void cancel(const green_thread* later = nullptr) noexcept;
 
   /// A green thread of a scope begins and ends. leave() touches nothing of the domain after it has let the waiter go.
   void join(green_thread& member) noexcept;

@@ -11,11 +11,14 @@
 
 #include "runtime/context/context.h"
 #include "runtime/context/stack_pool.h"
+#include "runtime/sched/park_word.h"
 
 namespace rt::detail {
 
+class attached_values;
 struct cancel_domain;
 struct group;
+struct obeyed_context;
 struct worker;
 
 /// What a green thread waits for; the texts are Go's, where Go has the wait.
@@ -34,45 +37,68 @@ enum class wait_reason : std::uint8_t {
   wait_group_wait,
   scope_wait,
   name_lookup,
+  shared_mutex_lock,
+  shared_mutex_lock_shared,
+  semaphore_acquire,
+  once_call,
+  after_context,
+  collection,
+  cleanup,
   other,
 };
 const char* to_text(wait_reason reason) noexcept;
+/// Whether such a wait is ended by other green threads, by timers or by foreign threads alone, and never by the kernel:
+/// no socket, no look-up of a name, no clock.
+bool is_between_green_threads(wait_reason reason) noexcept;
 
-/// Where a green thread is, for statistics and dumps; written only by whoever owns it at the moment.
-enum class phase : std::uint8_t { unused, runnable, running, waiting, blocking };
+/// Where a green thread is, for statistics, dumps and the collector; written only by whoever owns it at the moment.
+/// `prepared`: its closure is being made; it does not count as there yet.
+enum class phase : std::uint8_t { unused, runnable, running, waiting, blocking, prepared };
+/// Whether there is a green thread: started and not ended.
+inline bool is_alive(phase where) noexcept { return where != phase::unused && where != phase::prepared; }
 
-/// The word that parking and unparking agree on (see park.h).
-namespace park_word {
-inline constexpr std::uint32_t active = 0;    // running, in a run queue, or between the two
-inline constexpr std::uint32_t parked = 1;    // off its CPU, in no queue
-inline constexpr std::uint32_t notified = 2;  // bit: an unpark came while active; the next park returns at once
-}  // namespace park_word
+/// Whether a green thread is a housekeeper of its group (housekeeper.h), and what becomes of one that waits when the
+/// group ends: `stays` is waited for, `moves` goes on in the default group.
+enum class housekeeping : std::uint8_t { none, stays, moves };
 
 struct green_thread {
   context flow;
-  std::atomic<std::uint32_t> park{park_word::active};
+  park_word::word park{park_word::active};
   std::atomic<phase> where{phase::unused};
   std::atomic<wait_reason> waits_for{wait_reason::none};
-  std::uint8_t shield = 0;                      // cancellation_shields alive
-  bool in_domain_list = false;                  // linked in its scope's list
+  std::uint8_t shield = 0;      // cancellation_shields alive
+  bool in_domain_list = false;  // linked in its scope's list
+  bool frozen = false;          // its kernel thread sleeps in the preemption handler (preempt.cpp)
+  bool ended_turn = false;      // it was put at the end of the ring at the end of its turn (turns.h)
+  std::atomic<housekeeping> keeps_house{housekeeping::none};  // written before it is alive
+  std::uint32_t thread_locks = 0;                             // nested rt::lock_os_thread
+  std::atomic<bool> timed_wait{false};                        // its wait ends by itself: it has a deadline
+  std::uint16_t os_locks = 0;                                 // locks of the system that it holds (os_locks.h)
   std::atomic<std::uint32_t> thread_switch{0};  // how often it was resumed; tells a dump that a walk was disturbed
   green_thread* link = nullptr;                 // next in a queue or a free list
+  worker* bound = nullptr;                      // the only M that can run it: it is frozen there, or locked to it
   void (*entry)(void*) = nullptr;
   void* closure = nullptr;
   std::atomic<group*> member_of{nullptr};
   cancel_domain* domain = nullptr;
   green_thread* domain_next = nullptr;
   green_thread* domain_previous = nullptr;
-  std::uint64_t id = 0;
+  std::atomic<std::uint64_t> id{0};
   std::atomic<const char*> name{nullptr};
   std::atomic<std::int64_t> waiting_since{0};  // coarse steady clock, ns
-  std::uint64_t ready_cycles = 0;              // sampled: when it became runnable, 0 when not sampled
+  std::uint64_t ready_cycles = 0;              // sampled, or of one that ended_turn: when it became runnable; else 0
   // The two words of __cxa_eh_globals while it is not running: handlers entered, and exceptions in flight.
   void* caught_exceptions = nullptr;
   unsigned int uncaught_exceptions = 0;
   std::uint32_t size_class = 0;
   char* stack_base = nullptr;  // of the slot, guard included
   std::uint32_t slot_index = 0;
+  // While it is frozen or held: what the signal's handler was given (os/signal.h), with all registers. Else null.
+  const void* interrupted = nullptr;
+  std::atomic<green_thread*> scan_link{nullptr};  // of scan_list.h
+  std::atomic<bool> in_scan_list{false};
+  obeyed_context* obeyed = nullptr;   // the contexts that it has bound to itself, innermost first
+  attached_values* values = nullptr;  // of rt::local; null when it has none
 
   std::size_t slot_size() const noexcept { return stack_pool::slot_size(size_class); }
   char* stack_low() const noexcept { return stack_base + stack_pool::guard_size(size_class); }

@@ -89,12 +89,14 @@ class basic_run_queue {
     }
   }
 
-  /// How many elements, at about this moment.
+  /// How many elements, at about this moment; 0 only if there was a moment at which it was empty.
   std::uint32_t size() const noexcept {
-    std::uint32_t head = head_.load(std::memory_order_acquire);
-    std::uint32_t tail = tail_.load(std::memory_order_acquire);
-    std::uint32_t count = tail - head;
-    return count > Capacity ? 0 : count;
+    while (true) {
+      std::uint32_t head = head_.load(std::memory_order_acquire);  // pairs with claims
+      std::uint32_t tail = tail_.load(std::memory_order_acquire);  // pairs with push
+      std::uint32_t count = tail - head;
+      if (count <= Capacity) return count;  // else the caller lost its CPU in between, and the owner went on for long
+    }
   }
 
  private:

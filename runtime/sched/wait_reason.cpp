@@ -32,10 +32,38 @@ const char* to_text(wait_reason reason) noexcept {
       return "scope wait";
     case wait_reason::name_lookup:
       return "name lookup";
+    case wait_reason::shared_mutex_lock:
+      return "sync.RWMutex.Lock";
+    case wait_reason::shared_mutex_lock_shared:
+      return "sync.RWMutex.RLock";
+    case wait_reason::semaphore_acquire:
+      return "semacquire";
+    case wait_reason::once_call:
+      return "once";
+    case wait_reason::after_context:
+      return "after context";
+    case wait_reason::collection:
+      return "wait for GC cycle";
+    case wait_reason::cleanup:
+      return "cleanup wait";
     case wait_reason::other:
       return "waiting";
   }
   return "";
+}
+
+bool is_between_green_threads(wait_reason reason) noexcept {
+  switch (reason) {
+    case wait_reason::none:
+    case wait_reason::io_wait:
+    case wait_reason::sleep:
+    case wait_reason::name_lookup:
+    case wait_reason::collection:
+    case wait_reason::other:
+      return false;
+    default:
+      return true;
+  }
 }
 
 }  // namespace rt::detail

@@ -1,7 +1,7 @@
 #include <new>
 
 #include "rt/chan.h"
-#include "rt/sync.h"
+#include "rt/condition.h"
 #include "runtime/sync/wait_list.h"
 
 namespace rt {
@@ -9,6 +9,10 @@ namespace rt {
 using detail::wait_list_access;
 
 std::int64_t condition::deadline_in(std::chrono::nanoseconds length) noexcept { return detail::deadline_after(length); }
+
+std::int64_t condition::deadline_at(std::chrono::steady_clock::time_point when) noexcept {
+  return detail::deadline_at(when);
+}
 
 void condition::throw_if_cancelled() {
   if (detail::green_thread* self = detail::current_green_thread(); self != nullptr) {

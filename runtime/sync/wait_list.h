@@ -1,10 +1,9 @@
 // The inside of rt::detail::wait_list, which the public primitives carry: a lock word and a queue of waiters.
 //
-// Either the waker claims under the lock and tells outside of it (waiter.h), or it wakes under the lock, and whoever
-// has been woken passes the lock before it returns to its caller, which may destroy the primitive.
+// The waker claims under the lock and tells outside of it (waiter.h): whoever has been told may destroy the primitive.
 #pragma once
 
-#include "rt/sync.h"
+#include "rt/wait_list.h"
 #include "runtime/sync/waiter.h"
 
 namespace rt::detail {
@@ -21,18 +20,24 @@ struct wait_list_access {
     wait_list& list_;
   };
 
+  /// Within a critical section that the caller has begun (os/spin_lock.h).
+  class guard_inside {
+   public:
+    explicit guard_inside(wait_list& list) noexcept : list_(list) { os::lock_word_inside(list_.lock_); }
+    ~guard_inside() { os::unlock_word_inside(list_.lock_); }
+    guard_inside(const guard_inside&) = delete;
+    guard_inside& operator=(const guard_inside&) = delete;
+
+   private:
+    wait_list& list_;
+  };
+
   // All of these want the guard held.
   static bool empty(const wait_list& list) noexcept { return list.first_ == nullptr; }
   static void push(wait_list& list, waiter& one) noexcept {
     waiter_queue queue = load(list);
     queue.push(one);
     store(list, queue);
-  }
-  static waiter* pop(wait_list& list) noexcept {
-    waiter_queue queue = load(list);
-    waiter* one = queue.pop();
-    store(list, queue);
-    return one;
   }
   /// As waiter_queue::claim.
   static waiter* claim(wait_list& list) noexcept {
@@ -48,13 +53,6 @@ struct wait_list_access {
     queue.remove(one);
     store(list, queue);
     return true;
-  }
-
-  /// Wakes one that was popped, under the guard. Nothing of `one` may be used afterwards.
-  static void wake(waiter& one) noexcept {
-    green_thread* owner = one.owner;
-    one.outcome.store(wait_outcome::done, std::memory_order_release);  // pairs with await_outcome
-    unpark(*owner);
   }
 
  private:

@@ -9,14 +9,20 @@
 // when it has left the lock (claim, unlock, tell), and the told one touches nothing of it any more. A waiter that gives
 // up must touch it, to leave the list; so claiming and giving up exclude each other by one exchange of `outcome` (for a
 // select, of its `chosen`).
+//
+// A waiter whose green thread is parked needs no such exchange: the one that takes it off its park word, under the
+// list's lock, has claimed it and woken it in one instruction. It does not run, so it cannot give up, and it stands in
+// no other list. (That is not so for a select, whose other channels have locks of their own.) A token that a timer or a
+// canceller leaves meanwhile wakes it once too often, later.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
 
-#include "runtime/os/clock.h"
 #include "runtime/os/spin_lock.h"
+#include "runtime/sched/clock.h"
 #include "runtime/sched/park.h"
+#include "runtime/sync/contention.h"
 
 namespace rt::detail {
 
@@ -44,9 +50,14 @@ struct waiter {
   int select_index = 0;
   std::atomic<wait_outcome> outcome{wait_outcome::pending};
   bool queued = false;
+  bool taken = false;  // claimed while it was parked: to be made ready, not unparked
 
   /// Under the list's lock. True when the caller, and nobody else, is to tell it.
   bool claim() noexcept {
+    if (select == nullptr && claim_if_parked(*owner)) {
+      taken = true;
+      return true;
+    }
     if (select != nullptr) {
       int undecided = select_state::undecided;
       return select->chosen.compare_exchange_strong(undecided, select_index, std::memory_order_acq_rel);
@@ -104,7 +115,14 @@ class waiter_queue {
   }
   waiter* pop() noexcept {
     waiter* one = first_;
-    if (one != nullptr) remove(*one);
+    if (one == nullptr) return nullptr;
+    first_ = one->next;
+    if (first_ != nullptr) {
+      first_->previous = nullptr;
+    } else {
+      last_ = nullptr;
+    }
+    one->queued = false;
     return one;
   }
   /// The oldest waiter that is still to be had, for tell(): one that gave up and a select that has chosen another case
@@ -122,11 +140,21 @@ class waiter_queue {
 };
 
 /// Tells a claimed waiter and wakes it. Not under the list's lock; neither `one` nor the list may be used afterwards.
-inline void tell(waiter& one, wait_outcome outcome) noexcept {
+/// Within a critical section of `self`, the caller's M; null on a thread that is none.
+inline void tell_within(worker* self, waiter& one, wait_outcome outcome) noexcept {
   green_thread* owner = one.owner;
+  bool taken = one.taken;
   one.outcome.store(outcome, std::memory_order_release);  // pairs with is_told
-  unpark(*owner);
+  if (!taken) {
+    unpark(*owner);
+  } else if (self != nullptr) {
+    make_ready_within(*self, *owner);
+  } else {
+    make_ready(*owner);
+  }
 }
+/// The same where the caller stands in no critical section.
+inline void tell(waiter& one, wait_outcome outcome) noexcept { tell_within(nullptr, one, outcome); }
 
 /// Claimed waiters, to be told one after the other when the list's lock has been given up.
 class claimed_waiters {
@@ -136,11 +164,13 @@ class claimed_waiters {
     *last_ = &one;
     last_ = &one.next;
   }
-  void tell_all(wait_outcome outcome) noexcept {
+  void tell_all(wait_outcome outcome) noexcept { tell_all_within(nullptr, outcome); }
+  /// As tell_within.
+  void tell_all_within(worker* self, wait_outcome outcome) noexcept {
     while (first_ != nullptr) {
       waiter& one = *first_;
       first_ = one.next;
-      tell(one, outcome);
+      tell_within(self, one, outcome);
     }
   }
 
@@ -156,17 +186,34 @@ inline bool is_told(const waiter& one) noexcept {
 /// Parks the calling green thread until its waiter is told (true), the deadline passes, or it is cancelled (false:
 /// nobody claims it any more, and it is the caller's business to take it out of the list).
 inline bool await_outcome(waiter& mine, wait_reason reason, std::int64_t deadline) noexcept {
+  const std::uint64_t since = begin_block();
+  bool told = true;
   while (!is_told(mine)) {
-    if (cancellation_pending(*mine.owner) || (deadline != INT64_MAX && os::nanotime() >= deadline)) {
+    if (cancellation_pending(*mine.owner) || (deadline != INT64_MAX && runtime_now() >= deadline)) {
       wait_outcome is_pending = wait_outcome::pending;
-      if (mine.outcome.compare_exchange_strong(is_pending, wait_outcome::gave_up, std::memory_order_acq_rel))
-        return false;
-      while (!is_told(mine)) park(reason);  // the teller is on its way
-      return true;
+      told = !mine.outcome.compare_exchange_strong(is_pending, wait_outcome::gave_up, std::memory_order_acq_rel);
+      while (told && !is_told(mine)) park(reason);  // the teller is on its way
+      break;
     }
-    park_until(reason, deadline);
+    if (deadline == INT64_MAX) {
+      park(reason);
+    } else {
+      park_until(reason, deadline);
+    }
   }
-  return true;
+  note_block(since);
+  return told;
+}
+
+/// The same within a critical section that the caller has begun on `self`. Ends it.
+inline bool await_outcome_within(worker& self, waiter& mine, wait_reason reason, std::int64_t deadline) noexcept {
+  if (deadline != INT64_MAX || cancellation_possible(*mine.owner) || profiles_blocks()) {
+    os::leave_critical(self);
+  } else {
+    park_within(have_proc(self), reason);
+    if (is_told(mine)) return true;
+  }
+  return await_outcome(mine, reason, deadline);
 }
 
 }  // namespace rt::detail

@@ -1,9 +1,12 @@
 // rt::task, the public face of a task.
 #include "rt/task.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 
+#include "runtime/heap/heap_owner.h"
+#include "runtime/sched/group.h"
 #include "runtime/task/duration_text.h"
 #include "runtime/task/printable_text.h"
 #include "runtime/task/task_state.h"
@@ -106,6 +109,19 @@ duration task::param_duration(std::string_view key, duration fallback) const {
   std::optional<duration> length = detail::parse_duration(*value);
   if (!length) refuse(key, *value, "a length of time such as \"250ms\", \"5s\" or \"1m30s\"");
   return *length;
+}
+
+bool task::draining() const noexcept { return state_->draining(); }
+
+context task::drain_context() const { return state_->drain_context(); }
+
+context task::context() const { return state_->context(); }
+
+std::uint64_t task::heap_limit() const noexcept {
+  const detail::group* mine = detail::current_group();
+  const detail::heap_owner* owner = mine == nullptr ? nullptr : mine->heap.get();
+  std::size_t limit = owner == nullptr ? SIZE_MAX : std::min(owner->soft_limit(), owner->hard_limit());
+  return limit == SIZE_MAX ? no_memory_limit : limit;
 }
 
 bool task::stopping() const noexcept { return state_->stopping(); }

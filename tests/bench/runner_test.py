@@ -9,11 +9,12 @@ import sys
 import tempfile
 import unittest
 from pathlib import Path
+from xml.etree import ElementTree
 
 SOURCE = Path(os.environ.get("RTD_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(SOURCE / "bench"))
 
-from runner import measuring, programs, report, rows  # noqa: E402
+from runner import measuring, plot, programs, report, rows  # noqa: E402
 
 # A program that answers as a benchmark program does: figures from FIGURES, by row, one for each round.
 FAKE_PROGRAM = """#!/usr/bin/python3 -IS
@@ -41,7 +42,9 @@ else:
     if value == "babble":
         print("no JSON")
     else:
-        print(f'{{{{"value": {{value}}, "resident_bytes": 4e9, "page_table_bytes": 1e8, "end_seconds": 1.5}}}}')
+        stop = "" if figures.get("is_old") else ', "stop_us": 3'
+        print(f'{{{{"value": {{value}}, "resident_bytes": 4e9, "page_table_bytes": 1e8, "end_seconds": 1.5, "median_us": 40, '
+              f'"fragmentation": 1.2{{stop}}}}}}')
 """
 FAKE_CLIENT = """#!/usr/bin/python3 -IS
 import sys
@@ -128,6 +131,19 @@ class RunnerTest(unittest.TestCase):
         found, _ = self.build.rows("--quick", "parked")
         self.assertIsNone(found["parked_1m_resident"]["met"])
 
+    def test_what_an_older_peer_does_not_tell(self):
+        self.build.program("rtd", {"gc_pause": [50]})
+        self.build.program("go", {"gc_pause": [100], "is_old": True})
+        found, done = self.build.rows("--rounds", "1", "gc_pause")
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        self.assertEqual((found["gc_pause_stop"]["peers"], found["gc_pause_stop"]["ratio"]), ({}, None))
+        self.assertEqual(found["gc_pause"]["ratio"], 2)
+        # rtd itself tells all that there is.
+        self.build.program("rtd", {"gc_pause": [50], "is_old": True})
+        _, done = self.build.rows("--rounds", "1", "gc_pause")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("printed no figure 'stop_us'", done.stderr)
+
     def test_where_more_is_better(self):
         found, _ = self.build.rows("--rounds", "1", "echo_tcp_1")
         self.assertEqual(found["echo_tcp_1"]["better"], "higher")
@@ -185,10 +201,30 @@ class RunnerTest(unittest.TestCase):
         self.assertIn("Go: bench_go is not built", done.stdout)
 
     def test_counts(self):
-        self.build.rows("--rounds", "1", "--count", "200000", "--peers", "none", "parked", "skynet", "select")
+        self.build.rows("--rounds", "1", "--count", "200000", "--peers", "none", "parked", "skynet_1", "select")
         self.assertEqual(
-            self.build.journal(), ["bench_rt select2 200000", "bench_rt parked_1m 200000", "bench_rt skynet_100k 2"]
+            self.build.journal(),
+            [
+                "bench_rt select2 200000",
+                "bench_rt parked_1m 200000",
+                "bench_rt skynet_100k 2",
+                "bench_rt skynet_1m 1",
+            ],
         )
+
+    def test_a_goal_of_two_conditions(self):
+        for value, of_go, met in [(9000, 9500, True), (9000, 8000, False), (11000, 20000, False)]:
+            self.build.program("rtd", {"hog_light_1p": [value]})
+            self.build.program("go", {"hog_light_1p": [of_go]})
+            found, done = self.build.rows("--rounds", "1", "hog_light_1p")
+            self.assertEqual(found["hog_light_1p"]["met"], met)
+        self.assertIn("1 x, at most 10.0 ms", done.stdout)
+
+    def test_a_group_stands_for_its_rows(self):
+        groups = {name: {one.name for one in rows.choose([name])} for name in ("sched", "net", "heap")}
+        self.assertEqual(groups["sched"] | groups["net"] | groups["heap"], {one.name for one in rows.MEASUREMENTS})
+        self.assertEqual(groups["net"], {"echo_tcp_1", "echo_tcp_64", "echo_tcp_1000"})
+        self.assertIn("yield_1p", groups["sched"])
 
     def test_too_little_memory_skips_the_row(self):
         measurement = rows.choose(["parked"])[0]
@@ -200,7 +236,8 @@ class RunnerTest(unittest.TestCase):
     def test_bad_arguments(self):
         for arguments, expected in [
             (["yeild"], "no benchmark has 'yeild' in its name; there are: yield_1p"),
-            (["--peers", "java", "yield"], "'java' is no peer; there are go, boost_fiber, epoll"),
+            (["--peers", "java", "yield"], "'java' is no peer; there are go, boost_fiber, tokio, epoll"),
+            (["scaling", "yield"], "'scaling' is a report of its own"),
             (["--rounds", "0"], "0 is not a whole number above 0"),
             (["--build-dir", "/nonexistent", "yield"], "/nonexistent/bench/bench_rt does not exist: build first"),
             (["--from", "/nonexistent"], "/nonexistent"),
@@ -260,6 +297,64 @@ class TableTest(unittest.TestCase):
     def test_the_repository_has_a_place_for_the_table(self):
         text = (SOURCE / "docs" / "performance.md").read_text()
         self.assertEqual((text.count(report.BEGIN), text.count(report.END)), (1, 1))
+
+
+class ScalingTest(unittest.TestCase):
+    def test_the_report_and_its_plot(self):
+        build = FakeBuild()
+        self.addCleanup(build.folder.cleanup)
+        build.program("rtd", {"scale_yield_1p": [7.0], "scale_chan_2p": [0.0]})
+        build.program("go", {"scale_yield_1p": [80.0]})
+        file = build.path / "scaling.json"
+        done = build.run("scaling", "--rounds", "2", "--quick", "--json", file)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        found = json.loads(file.read_text())
+        one = {"row": "scale_yield", "procs": 1, "count": 100, "who": "go", "median": 80.0, "min": 80.0, "max": 80.0}
+        self.assertIn(one, found["figures"])
+        self.assertEqual(len(found["figures"]), 3 * 2 * 3 * 2)  # rows, processors, counts, programs
+        self.assertRegex(done.stdout, r"scale_yield_1p +100  rtd 7 ns  Go 80 ns")
+        picture = ElementTree.fromstring((build.path / "bench" / "scaling.svg").read_text())
+        texts = [one.text for one in picture.iter() if one.tag.endswith("text")]
+        for expected in ("rtd, 1 processor", "Go, 2 processors", "green threads", "ns an operation"):
+            self.assertIn(expected, texts)
+
+    def test_a_peer_that_fails_is_left_out_from_there_on(self):
+        build = FakeBuild()
+        self.addCleanup(build.folder.cleanup)
+        build.program("rtd", {})
+        build.program("go", {"scale_chan_1p": ["babble"]})
+        file = build.path / "scaling.json"
+        done = build.run("scaling", "--quick", "--json", file)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, "scale_chan_1p 10: left out from here on: printed no line of JSON")
+        of_go = [one["count"] for one in json.loads(file.read_text())["figures"] if one["who"] == "go"]
+        self.assertEqual(len(of_go), (3 * 2 - 1) * 3)
+
+    def test_a_program_that_fails_is_named(self):
+        build = FakeBuild()
+        self.addCleanup(build.folder.cleanup)
+        build.program("rtd", {"scale_yield_1p": ["crash"]})
+        done = build.run("scaling", "--quick")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("killed by SIGABRT: the reason", done.stderr)
+
+
+class PlotTest(unittest.TestCase):
+    def test_points_lie_where_their_values_say(self):
+        line = plot.Series("a", [(10, 1.0), (1000, 100.0), (100, 0.0)], "#000")
+        panel = plot.Panel("t", "x", "y", [line])
+        drawn = "\n".join(plot.panel_lines(panel, 0, 0))
+        left, right = plot.LEFT, plot.PANEL_WIDTH - plot.RIGHT
+        low, high = plot.PANEL_HEIGHT - plot.BOTTOM, plot.TOP
+        self.assertIn(f'points="{left:.1f},{low:.1f} {right:.1f},{high:.1f}"', drawn, "a zero has no logarithm")
+        even = plot.Axis([1, 9.0], 0, 0, 100)
+        self.assertEqual((even.ticks, even.place(5)), ([0, 2, 4, 6, 8, 10], 50))
+        halves = plot.Axis([3, 100], 2, 0, 1)
+        self.assertEqual((halves.ticks[0], halves.ticks[-1]), (2, 128))
+
+    def test_what_is_written_is_escaped(self):
+        text = plot.svg("a < b", [plot.Panel("p", "x", "y", [plot.Series("s & t", [(1, 1)], "#000")])], ["n > m"])
+        ElementTree.fromstring(text)
 
 
 class NumbersTest(unittest.TestCase):

@@ -3,11 +3,9 @@
 
 usage: house.py [--root FOLDER] [--self-test]
 """
-import argparse
 import os
 import re
 import sys
-import tempfile
 
 import tree
 
@@ -60,44 +58,20 @@ def check(root):
     return problems
 
 
-def self_test():
-    cases = [
-        ("", "a.cpp", "// from now on, work/main, /tmp/x, /usr/lib\nint x;\n"),
-        ("", "a.md", "A line may be " + "long " * 40 + "and say TO" + "DO.\n"),
-        ("path of one machine", "a.md", "see /wo" + "rk/main/x\n"),
-        ("path of one machine", "a.py", "'/ho" + "me/somebody/x'\n"),
-        ("path of one machine", "dev", "cd /ro" + "ot/x\n"),
-        ("a.cpp:2: 'TO" + "DO'", "a.cpp", "\n// TO" + "DO: later\n"),
-        ("unfinished", "a.h", "#pragma once\n// good enough for n" + "ow\n"),
-        ("701 lines", "a.cpp", "\n" * 701),
-        ("blanks", "a.cpp", "int x; \n"),
-        ("pragma once", "a.h", "int x;\n"),
-        ("newline", "a.cpp", "int x;"),
-    ]
-    failures = 0
-    for expected, name, text in cases:
-        with tempfile.TemporaryDirectory() as root:
-            with open(os.path.join(root, name), "w", encoding="utf-8") as file:
-                file.write(text)
-            problems = check(root)
-        if len(problems) != (1 if expected else 0) or (expected and expected not in problems[0]):
-            failures += 1
-            print(f"{name}: expected {expected or 'no problem'!r}, found {problems}")
-    print(f"{len(cases) - failures} of {len(cases)} cases found as they should be")
-    return 1 if failures else 0
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Checks what the house asks of every file.")
-    parser.add_argument("--root", default=tree.ROOT)
-    parser.add_argument("--self-test", action="store_true")
-    arguments = parser.parse_args()
-    if arguments.self_test:
-        return self_test()
-    problems = check(arguments.root)
-    print("\n".join(problems) if problems else "house rules: nothing found")
-    return 1 if problems else 0
+SELF_TEST = [
+    ("", {"a.cpp": "// from now on, work/main, /tmp/x, /usr/lib\nint x;\n"}),
+    ("", {"a.md": "A line may be " + "long " * 40 + "and say TO" + "DO.\n"}),
+    ("path of one machine", {"a.md": "see /wo" + "rk/main/x\n"}),
+    ("path of one machine", {"a.py": "'/ho" + "me/somebody/x'\n"}),
+    ("path of one machine", {"dev": "cd /ro" + "ot/x\n"}),
+    ("a.cpp:2: 'TO" + "DO'", {"a.cpp": "\n// TO" + "DO: later\n"}),
+    ("unfinished", {"a.h": "#pragma once\n// good enough for n" + "ow\n"}),
+    ("701 lines", {"a.cpp": "\n" * 701}),
+    ("blanks", {"a.cpp": "int x; \n"}),
+    ("pragma once", {"a.h": "int x;\n"}),
+    ("newline", {"a.cpp": "int x;"}),
+]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tree.main(check, SELF_TEST, "Checks what the house asks of every file.", "house rules: nothing found"))

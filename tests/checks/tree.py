@@ -1,6 +1,9 @@
-"""What the checks share: which files the tree has, and how C++ is read without its comments and literals."""
+"""What the checks share: which files the tree has, how C++ is read without its comments and literals, and how a check of
+the sources is run and tries itself out."""
+import argparse
 import os
 import re
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 NOT_OURS = {"build", ".git", "__pycache__", ".cache", ".vscode", ".idea"}
@@ -42,3 +45,33 @@ def includes(text):
 
 def line_of(text, position):
     return text.count("\n", 0, position) + 1
+
+
+def _self_test(check, cases):
+    """Each case is (what the only problem must say, {path: text}); nothing to say: none may be found."""
+    failures = 0
+    for expected, contents in cases:
+        with tempfile.TemporaryDirectory() as root:
+            for path, text in contents.items():
+                os.makedirs(os.path.dirname(os.path.join(root, path)), exist_ok=True)
+                with open(os.path.join(root, path), "w", encoding="utf-8") as file:
+                    file.write(text)
+            problems = check(root)
+        if len(problems) != (1 if expected else 0) or (expected and expected not in problems[0]):
+            failures += 1
+            print(f"{sorted(contents)}: expected {expected or 'no problem'!r}, found {problems}")
+    print(f"{len(cases) - failures} of {len(cases)} cases found as they should be")
+    return 1 if failures else 0
+
+
+def main(check, cases, description, fine):
+    """The program of a check: check(root) lists problems, `fine` is said if there are none. Returns the exit status."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--root", default=ROOT)
+    parser.add_argument("--self-test", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.self_test:
+        return _self_test(check, cases)
+    problems = check(arguments.root)
+    print("\n".join(problems) if problems else fine)
+    return 1 if problems else 0

@@ -2,8 +2,10 @@
 #include <rt/rt.h>
 
 #include <csignal>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <mutex>
 #include <stdexcept>
 #include <thread>
 
@@ -17,6 +19,41 @@ static void wait_for_stop(rt::task& self) {
   self.set_status("waiting");
   self.info("waiting until stopped");
   for (;;) rt::sleep_for(1h);
+}
+
+// Takes new work until it is asked to finish; what it has then takes it 50 ms.
+static void drain_politely(rt::task& self) {
+  while (!self.draining()) {
+    try {
+      const rt::context_scope within(self.drain_context());
+      rt::sleep_for(1h);
+    } catch (const rt::context_error&) {
+      self.info("takes nothing new");
+    }
+  }
+  rt::sleep_for(50ms);
+  self.info("finished what it had");
+}
+
+// Goes on when it is asked to finish, and ends when its context does.
+static void obey_context(rt::task& self) {
+  try {
+    const rt::context_scope within(self.context());
+    for (;;) rt::sleep_for(1h);
+  } catch (const rt::context_error&) {
+    self.info(self.stopping() ? "unwound" : "its context ended");
+  }
+}
+
+// Greets `count` connections, one after the other, and ends; "fail" lets it fail then.
+static void serve_some(rt::task& self) {
+  rt::net::listener door = rt::net::listen(self.param("network", "tcp"), self.required_param("listen"));
+  for (int left = std::atoi(self.param("count", "1").c_str()); left > 0; --left) {
+    rt::net::conn peer = door.accept();
+    std::error_code gone;
+    peer.write("hello\n", gone);
+  }
+  if (!self.param("fail", "").empty()) throw std::runtime_error("it was told to fail");
 }
 
 static void throw_error(rt::task&) { throw std::runtime_error("the disk is on fire"); }
@@ -82,6 +119,36 @@ static void block_for_ever(rt::task&) {
   for (;;) pause();
 }
 
+// Two green threads wait for each other; a third one is in a nil channel.
+static void deadlock(rt::task& self) {
+  rt::chan<int> one;
+  rt::chan<int> other;
+  self.info("about to deadlock");
+  rt::scope scope;
+  scope.go({.stack_size = 0, .name = "partner"}, [one, other] {
+    one.recv();
+    other.send(1);
+  });
+  scope.go([] { rt::chan<int>(nullptr).recv(); });
+  other.recv();
+}
+
+// Waits in a way that cancellation does not end: only a stopped host gets rid of it.
+static void deadlock_shielded(rt::task&) {
+  rt::cancellation_shield shield;
+  rt::chan<int>().recv();
+}
+
+static void hold_mutex_over_park(rt::task& self) {
+  std::mutex mutex;
+  for (int i = 0; i < 3; ++i) {
+    std::lock_guard guard(mutex);
+    rt::sleep_for(1ms);
+  }
+  self.info("done holding");
+  rt::sleep_for(1h);
+}
+
 static void export_metrics(rt::task& self) {
   auto jobs = self.counter("test_jobs_total", "Jobs done", {{"kind", "easy"}});
   jobs.add(3);
@@ -138,6 +205,11 @@ static void null_dereference(rt::task&) {
   follow(nullptr);
 }
 
+static void touch_large_address(rt::task&) {
+  constexpr std::uintptr_t nothing_is_there = std::uintptr_t{0x6000} << 32;
+  follow(reinterpret_cast<volatile int*>(nothing_is_there));
+}
+
 static void overflow_stack(rt::task&) {
   volatile char top[1] = {0};
   volatile int depth = descend(top, 0);
@@ -187,6 +259,9 @@ static void crash_everywhere(rt::task&) {
 RT_PLUGIN("test-behaviour", "0.1.0", "Behaves in every way that the tests need")
 RT_ENTRY(complete, "Returns at once")
 RT_ENTRY(wait_for_stop, "Sleeps until it is stopped")
+RT_ENTRY(drain_politely, "Finishes when it is asked to")
+RT_ENTRY(obey_context, "Ends with its context")
+RT_ENTRY(serve_some, "Greets `count` connections and ends")
 RT_ENTRY(throw_error, "Throws a std::runtime_error")
 RT_ENTRY(throw_number, "Throws an int")
 RT_ENTRY(child_throws, "Starts a green thread that throws")
@@ -195,12 +270,16 @@ RT_ENTRY(clean_up_slowly, "Takes 200 ms to stop")
 RT_ENTRY(spin, "Computes for ever on `count` green threads, without a runtime call")
 RT_ENTRY(ignore_stop, "Catches each cancellation and goes on")
 RT_ENTRY(block_for_ever, "Blocks its kernel thread in a system call")
+RT_ENTRY(deadlock, "Three green threads that wait for each other")
+RT_ENTRY(deadlock_shielded, "Waits for ever, cancelled or not")
+RT_ENTRY(hold_mutex_over_park, "Sleeps three times while it holds a std::mutex")
 RT_ENTRY(export_metrics, "Exports a counter, a gauge and a histogram")
 RT_ENTRY(show_parameters, "Logs its parameters")
 RT_ENTRY(log_strange_text, "Logs what a terminal should not see")
 RT_ENTRY(log_much, "Logs 100 000 lines")
 RT_ENTRY(print, "Writes to stdout and stderr")
 RT_ENTRY(null_dereference, "Writes through a null pointer")
+RT_ENTRY(touch_large_address, "Writes to a large address where nothing is mapped")
 RT_ENTRY(overflow_stack, "Recurses without end")
 RT_ENTRY(overflow_child_stack, "Recurses without end on a green thread with a name and a stack of 1 MiB")
 RT_ENTRY(call_nowhere, "Calls a null pointer")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import socket
 import stat
 import struct
@@ -106,6 +107,37 @@ class Protocol(ControlTest):
         with rtd.connect() as client:
             error = self.refused("method_not_found", client.call, "stauts")
             self.assertEqual(error.data["hint"], 'did you mean "status"?')
+
+    @unittest.skipIf(os.environ.get("RTD_SANITIZE"), "a sanitizer needs address space without end")
+    def test_without_memory_a_client_is_dropped_and_nothing_is_begun(self):
+        rtd = self.start_fake()
+        pid = rtd.process.pid
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            used = int(file.read().split()[0]) * resource.getpagesize()
+        former = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (used, former[1]))
+        # Lines that are nearly as long as they may be, each kept as long as its end is missing.
+        greedy = []
+        for _ in range(40):
+            client = socket.socket(socket.AF_UNIX)
+            self.addCleanup(client.close)
+            client.settimeout(harness.PATIENCE)
+            client.connect(rtd.socket)
+            greedy.append(client)
+            try:
+                client.sendall(b'{"x":"' + b"x" * (MIB - 1000))
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+        wait_for(lambda: "was dropped: no_memory" in rtd.log(), "one has asked for too much")
+        error = self.refused("unavailable", rtd.call, "task.run", plugin="fake", entry="serve", name="late")
+        self.assertIn("no memory", str(error))
+        for client in greedy:
+            client.close()
+        resource.prlimit(pid, resource.RLIMIT_AS, former)
+        self.assertEqual(rtd.call("status")["pid"], pid)
+        self.assertEqual(rtd.call("task.run", plugin="fake", entry="serve", name="late")["task"]["state"], "running")
+        self.assertGreaterEqual(rtd.metric("rtd_control_connections_total", result="no_memory"), 1)
+        self.assertEqual(rtd.sandbox()["restarts"], 0)
 
     def test_one_byte_at_a_time(self):
         rtd = self.start_fake()
@@ -359,8 +391,9 @@ class Results(ControlTest):
 
     def test_gc_stacks_plugins_versions(self):
         rtd = self.start_fake()
-        self.assertEqual(rtd.call("gc")["sandboxes"],
-                         [{"name": "default", "stack_bytes": 4096, "malloc_bytes": 0, "duration_seconds": 0.001}])
+        self.assertEqual(rtd.call("gc.run")["sandboxes"],
+                         [{"name": "default", "live_bytes": 1000, "heap_bytes": 8192, "stack_bytes": 4096,
+                           "malloc_bytes": 0, "duration_seconds": 0.001}])
         self.assertTrue(rtd.call("stacks")["text"].startswith("goroutine 1 [running]:\n"))
         plugin = rtd.call("plugin.list")["plugins"][0]
         self.assertEqual((plugin["name"], plugin["state"], plugin["sandbox"]), ("fake", "loaded", "default"))

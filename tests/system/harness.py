@@ -26,8 +26,9 @@ BIN_DIR = os.environ.get("RTD_BIN_DIR", "")
 PLUGIN_DIR = os.environ.get("RTD_PLUGIN_DIR", "")
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-#: Sanitized programs are slower, and a loaded machine is; waits are for what should be there at once.
-SLOWNESS = 5 if os.environ.get("RTD_SANITIZE") else 1
+#: Sanitized programs are slower, an emulated machine is (RTD_SLOWNESS says how much), and a loaded one is; waits are for
+#: what should be there at once.
+SLOWNESS = int(os.environ.get("RTD_SLOWNESS") or (5 if os.environ.get("RTD_SANITIZE") else 1))
 PATIENCE = 30 * SLOWNESS
 
 PR_SET_PDEATHSIG = 1
@@ -48,6 +49,15 @@ class RpcError(Exception):
         self.code = error.get("code")
         self.data = error.get("data", {})
         self.kind = self.data.get("kind")
+
+
+def alive(pid):
+    """Whether there is such a process, and it is no zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def wait_for(condition, what, timeout=PATIENCE, pause=0.02):
@@ -157,9 +167,18 @@ class Rtd:
             else:
                 full[key] = value
         for sandbox in full["sandboxes"].values():
+            sandbox.setdefault("isolation", self.default_isolation(full))
             sandbox.setdefault("restart", {"initial_delay": "10ms", "max_delay": "50ms"})
             sandbox.setdefault("stop_timeout", "5s")
         return full
+
+    def default_isolation(self, config):
+        """Tests of other things run as confined as the machine allows, with the machine's network. A fake host confines
+        nothing of itself, and sanitizers need /proc."""
+        if config.get("host_binary") or os.environ.get("RTD_SANITIZE"):
+            return {"mode": "none"}
+        return {"mode": "best-effort", "seal": False,
+                "grants": {"listen": ["*"], "connect": ["*"], "udp": True}}
 
     def write_config(self, config, raw=False):
         text = config if raw else json.dumps(self.complete(config), indent=2)
@@ -283,7 +302,10 @@ class Rtd:
 
 
 def children():
-    """Process ids of this process's children that are not zombies."""
+    """Process ids of this process's children that are not zombies. Hosts of a daemon that was killed became our children;
+    those that have ended are reaped here, as a machine's first process would: until then the first process of their pid
+    namespace, which the kernel ends after all others, stays. Hosts lead sessions of their own; what we started does
+    not, and is its starter's to reap."""
     found = []
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
@@ -293,8 +315,12 @@ def children():
                 fields = file.read().rsplit(")", 1)[1].split()
         except (FileNotFoundError, ProcessLookupError):
             continue
-        if int(fields[1]) == os.getpid() and fields[0] != "Z":
+        if int(fields[1]) != os.getpid():
+            continue
+        if fields[0] != "Z":
             found.append(int(entry))
+        elif int(fields[3]) != os.getsid(0):
+            os.waitpid(int(entry), os.WNOHANG)
     return found
 
 
@@ -392,3 +418,33 @@ def fake_plugin(folder, name="fake"):
         file.write(b"not read by the supervisor")
     os.chmod(path, stat.S_IRUSR | stat.S_IWUSR | stat.S_IRGRP | stat.S_IROTH)
     return path
+
+
+#: The plugin whose entries do all that a task can do.
+BEHAVIOUR = {"test-behaviour": {"path": "test_behaviour.so"}}
+
+
+class BehaviourCase(RtdTestCase):
+    """With the real host and the plugin test_behaviour."""
+
+    def setUp(self):
+        super().setUp()
+        for path in (os.path.join(BIN_DIR, "rtd-host"), os.path.join(PLUGIN_DIR, "test_behaviour.so")):
+            if not os.path.exists(path):
+                raise AssertionError(path + " is missing: build rtd-host and rtd_test_plugins")
+
+    def task(self, entry, **more):
+        return {"plugin": "test-behaviour", "entry": entry, **more}
+
+    def start_behaviour(self, tasks, **more):
+        return self.start({"plugins": BEHAVIOUR, "tasks": tasks, **more})
+
+
+class FakeHostCase(RtdTestCase):
+    def start_fake(self, body="    pass", tasks=None, **more):
+        plugin = fake_plugin(self.make_folder())
+        wait = more.pop("wait", True)
+        return self.start({"plugins": {"fake": {"path": plugin}}, "tasks": tasks or {}, **more}, fake=body, wait=wait)
+
+    def task(self, entry, **more):
+        return {"plugin": "fake", "entry": entry, **more}

@@ -26,9 +26,18 @@ PAGE_BOUND = 3 * harness.SLOWNESS
 SOMETIMES = {
     "rtd_config_last_reload_success_timestamp_seconds",
     "rtd_log_messages_total",
+    "rtd_sandbox_denied_syscalls_total",
     "rtd_sandbox_max_fds",
+    "rtd_heap_limit_bytes",
+    "rtd_gc_last_cycle_timestamp_seconds",
     "rtd_stack_limit",
+    "rtd_task_heap_limit_bytes",
+    "rtd_task_cpu_limit",
+    "rtd_task_log_rate_limit",
+    "rtd_task_green_threads_limit",
+    "rtd_task_connections_limit",
     "rtd_task_metric_series_dropped_total",
+    "go_gc_gomemlimit_bytes",
     "process_virtual_memory_max_bytes",
     "process_max_fds",
 }
@@ -89,7 +98,11 @@ class MetricsTestCase(harness.RtdTestCase):
 class PageTest(MetricsTestCase):
     def setUp(self):
         super().setUp()
-        self.rtd = self.start(configuration(exporter=behaviour("export_metrics"), waiter=behaviour("wait_for_stop")))
+        yearly = behaviour("complete")
+        yearly["schedule"] = {"cron": "@yearly"}
+        self.rtd = self.start(configuration(exporter=behaviour("export_metrics"), waiter=behaviour("wait_for_stop"),
+                                            yearly=yearly), arguments=["--state-dir", self.make_folder()])
+        self.wait_value(self.rtd, "rtd_state_last_save_timestamp_seconds", lambda time: time is not None, "the state is saved")
         self.rtd.wait_task("waiter", "running")
         self.wait_value(self.rtd, 'test_depth{sandbox="default",plugin="test-behaviour",task="exporter"}',
                         lambda depth: depth is not None, "the task's metrics are there")
@@ -189,13 +202,21 @@ class HardTimesTest(MetricsTestCase):
         for _ in range(5):
             page = self.page(rtd)
             self.assertEqual(self.value(page, 'rtd_sandbox_up{sandbox="default"}'), 1)
-            procs = self.value(page, 'rtd_sched_procs{sandbox="default"}')
             self.assertEqual(self.value(page, idle), 0)
-        running = self.value(page, 'rtd_sched_green_threads{sandbox="default",state="running"}')
-        runnable = self.value(page, 'rtd_sched_green_threads{sandbox="default",state="runnable"}')
-        self.assertEqual(running, procs)
-        self.assertEqual(running + runnable, 64)
-        self.check(page)
+
+        def adds_up():
+            page = self.page(rtd)
+
+            def figure(state):
+                return self.value(page, f'rtd_sched_green_threads{{sandbox="default",state="{state}"}}')
+
+            # Whoever waits long for a CPU of a busy machine may be taken for asleep in a call, for the while.
+            counted = figure("running") + figure("runnable") + figure("blocking")
+            # Reading figures stops nothing: one that moves from a queue that was read to one that was not counts twice.
+            self.assertLess(abs(counted - 64), 8)
+            return counted == 64 and figure("running") == self.value(page, 'rtd_sched_procs{sandbox="default"}') and page
+
+        self.check(harness.wait_for(adds_up, "the 64 green threads are counted"))
 
     def test_answers_while_a_host_is_frozen(self):
         rtd = self.start(configuration(waiter=behaviour("wait_for_stop")))

@@ -88,6 +88,24 @@ class OnlyWhatChanged(ReloadCase):
         shown = self.rtd.call("task.inspect", name="a")
         self.assertEqual((shown["restart"]["policy"], shown["stop_timeout_seconds"]), ("always", 9))
 
+    def test_weight_and_class_change_without_a_restart(self):
+        self.start_base(self.base(a={"class": "batch"}, b={"weight": 7}),
+                        body="    def on_task_start(self, params):\n"
+                             "        self.log('start ' + json.dumps([params[k] for k in ('id', 'weight', 'class')]))\n"
+                             "        return super().on_task_start(params)\n"
+                             "    def on_task_share(self, params):\n"
+                             "        self.log('share ' + json.dumps([params[k] for k in ('id', 'weight', 'class')]))\n"
+                             "        return {}\n")
+        self.assertIn('start ["a", 1, "normal"]', self.rtd.log())
+        self.assertIn('start ["b", 7, "normal"]', self.rtd.log())
+        before = self.rtd.task("a")["started_at"]
+        self.reload(self.base(a={"class": "latency", "weight": 300}, b={"weight": 7}))
+        wait_for(lambda: 'share ["a", 300, "latency"]' in self.rtd.log(), "the host is told")
+        self.assertEqual(self.rtd.task("a")["started_at"], before)
+        self.assertNotIn('share ["b"', self.rtd.log())
+        shown = self.rtd.call("task.inspect", name="a")
+        self.assertEqual((shown["weight"], shown["class"]), (300, "latency"))
+
     def test_autostart(self):
         self.start_base(self.base(a={"autostart": False}, b={}))
         self.assertEqual(self.rtd.task("a")["state"], "stopped")

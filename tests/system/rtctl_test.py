@@ -77,9 +77,14 @@ class LookTest(RtctlTest):
     def test_top(self):
         rtd = self.start(CONFIG)
         rtd.call("task.run", plugin="workers", entry="run", name="worker", params={"jobs": 10000000, "limit": 1000})
-        frame = json.loads(self.output(rtd, "top", "-n", "1", "-i", "500ms", "--json"))
-        by_name = {task["name"]: task for task in frame["tasks"]}
-        self.assertGreater(by_name["worker"]["cpu_percent"], 5, "it computes all the time")
+
+        def computing():
+            # Where a busy machine lets the host answer late, both looks are at the same figures.
+            frame = json.loads(self.output(rtd, "top", "-n", "1", "-i", "500ms", "--json"))
+            by_name = {task["name"]: task for task in frame["tasks"]}
+            return by_name["worker"]["cpu_percent"] > 5 and (frame, by_name)
+
+        frame, by_name = harness.wait_for(computing, "it computes all the time")
         self.assertLess(by_name["greeter"]["cpu_percent"], by_name["worker"]["cpu_percent"])
         self.assertGreater(frame["sandboxes"][0]["busy_percent"], 1)
         text = self.output(rtd, "top", "-n", "2", "-i", "100ms")
@@ -89,8 +94,8 @@ class LookTest(RtctlTest):
     def test_stacks_and_gc(self):
         rtd = self.start(CONFIG)
         self.assertRegex(self.output(rtd, "stacks", "--task", "greeter"), r"(?m)^goroutine \d+ \[")
-        self.assertIn("default", self.output(rtd, "gc"))
-        self.rtctl(rtd, "gc", "--sandbox", "nowhere", status=5)
+        self.assertIn("default", self.output(rtd, "gc", "run"))
+        self.rtctl(rtd, "gc", "run", "--sandbox", "nowhere", status=5)
 
 
 class TaskTest(RtctlTest):

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Hosts and tasks that crash, hang, end, lie or flood: the supervisor stays up, says what happened and brings them back."""
+import datetime
 import json
 import os
 import signal
@@ -8,33 +9,10 @@ import time
 import unittest
 
 import harness
-from harness import wait_for
+from harness import BEHAVIOUR, alive, wait_for
 
-BEHAVIOUR = {"test-behaviour": {"path": "test_behaviour.so"}}
-
-
-def alive(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-class RealHost(harness.RtdTestCase):
+class RealHost(harness.BehaviourCase):
     """With the real host and the plugin test_behaviour."""
-
-    def setUp(self):
-        super().setUp()
-        for path in (os.path.join(harness.BIN_DIR, "rtd-host"), os.path.join(harness.PLUGIN_DIR, "test_behaviour.so")):
-            if not os.path.exists(path):
-                raise AssertionError(path + " is missing: build rtd-host and rtd_test_plugins")
-
-    def task(self, entry, **more):
-        return {"plugin": "test-behaviour", "entry": entry, **more}
-
-    def start_behaviour(self, tasks, **more):
-        return self.start({"plugins": BEHAVIOUR, "tasks": tasks, **more})
 
     def test_kill_9_a_hundred_times(self):
         names = ["one", "two", "three"]
@@ -69,6 +47,33 @@ class RealHost(harness.RtdTestCase):
         self.assertIsNone(rtd.process.poll())
         self.assertEqual(rtd.task("bystander")["last_exit"]["reason"], "host")
         return rtd, exit_
+
+    def test_a_deadlocked_task_fails_and_is_restarted(self):
+        rtd = self.start_behaviour({"dead": self.task("deadlock", restart={"initial_delay": "10ms"})})
+        wait_for(lambda: rtd.task("dead")["restarts"] >= 2, "the task is restarted twice")
+        exit_ = rtd.task("dead")["last_exit"]
+        self.assertEqual(exit_["reason"], "failed")
+        self.assertRegex(exit_["error"], "^deadlock: all 3 green threads of the task wait")
+        self.assertGreaterEqual(rtd.metric("rtd_task_deadlocks_total", task="dead"), 2)
+        event = rtd.events("task_deadlocked")[0]
+        self.assertEqual((event["task"], event["sandbox"]), ("dead", "default"))
+        self.assertIn("deadlock: all 3 green threads", event["message"])
+        self.assertIn("[chan receive (nil chan)", rtd.log())
+        self.assertEqual(rtd.sandbox()["restarts"], 0)
+
+    def test_a_deadlocked_task_that_cannot_be_cancelled_costs_its_host(self):
+        rtd = self.start_behaviour({"dead": self.task("deadlock_shielded", stop_timeout="100ms", restart={"policy": "never"})})
+        exit_ = wait_for(lambda: rtd.sandbox()["last_exit"], "the host is given up")
+        self.assertEqual(exit_["reason"], "watchdog")
+        self.assertEqual(rtd.metric("rtd_task_deadlocks_total", task="dead"), 1)
+
+    def test_a_deadlock_may_be_ignored(self):
+        rtd = self.start_behaviour({"dead": self.task("deadlock", on_deadlock="ignore"),
+                                    "other": self.task("deadlock", on_deadlock="report")})
+        wait_for(lambda: rtd.events("task_deadlocked"), "the other one is reported")
+        self.assertEqual([event["task"] for event in rtd.events("task_deadlocked")], ["other"])
+        for name in ("dead", "other"):
+            self.assertEqual((rtd.task(name)["state"], rtd.task(name)["restarts"]), ("running", 0))
 
     def test_a_null_dereference_is_reported(self):
         folder = self.make_folder()
@@ -143,6 +148,7 @@ class RealHost(harness.RtdTestCase):
     def test_a_task_that_does_not_stop_costs_its_host(self):
         rtd = self.start_behaviour({"stubborn": self.task("ignore_stop", stop_timeout="300ms"),
                                     "other": self.task("wait_for_stop")})
+        rtd.wait_task("stubborn", "running")  # one that is stopped before it runs has no exit
         host = rtd.host_pid()
         task = rtd.call("task.stop", name="stubborn")["task"]
         self.assertEqual((task["state"], task["last_exit"]["reason"]), ("stopped", "stuck"))
@@ -194,7 +200,9 @@ class RealHost(harness.RtdTestCase):
             "other_abi": "plugin_abi_mismatch",
         }
         plugins = {**BEHAVIOUR, **{"test-" + name.replace("_", "-"): {"path": f"test_{name}.so"} for name in kinds}}
-        text = os.path.join(self.make_folder(), "text.so")
+        folder = self.make_folder()
+        os.chmod(folder, 0o755)  # hosts of a daemon that is root run as nobody
+        text = os.path.join(folder, "text.so")
         with open(text, "w", encoding="ascii") as file:
             file.write("not an ELF file")
         plugins["text"] = {"path": text}
@@ -248,17 +256,7 @@ class RealHost(harness.RtdTestCase):
         self.assertEqual(rtd.task("b")["started_at"], started)
 
 
-class FakeHostCase(harness.RtdTestCase):
-    def start_fake(self, body="    pass", tasks=None, **more):
-        plugin = harness.fake_plugin(self.make_folder())
-        wait = more.pop("wait", True)
-        return self.start({"plugins": {"fake": {"path": plugin}}, "tasks": tasks or {}, **more}, fake=body, wait=wait)
-
-    def task(self, entry, **more):
-        return {"plugin": "fake", "entry": entry, **more}
-
-
-class Policies(FakeHostCase):
+class Policies(harness.FakeHostCase):
     QUICK = {"initial_delay": "10ms", "max_delay": "20ms"}
 
     def test_always(self):
@@ -275,6 +273,18 @@ class Policies(FakeHostCase):
         good = rtd.task("good")
         self.assertEqual((good["state"], good["restarts"]), ("completed", 0))
         self.assertEqual(rtd.task("bad")["last_exit"]["error"], "it was to fail")
+
+    def test_a_host_without_memory_for_a_start_is_asked_again(self):
+        body = ("    starts = 0\n"
+                "    def on_task_start(self, params):\n"
+                "        self.starts += 1\n"
+                "        if self.starts <= 3:\n"
+                "            raise Refusal(['start_failed', 'internal', 'start_failed'][self.starts - 1], 'no stack')\n"
+                "        return super().on_task_start(params)\n")
+        rtd = self.start_fake(body, {"server": self.task("serve", restart=self.QUICK)})
+        task = rtd.wait_task("server", "running")
+        self.assertEqual((task["restarts"], task["last_exit"]["reason"], task["last_exit"]["error"]), (3, "failed", "no stack"))
+        self.assertEqual(len(rtd.events("task_failed")), 3)
 
     def test_never(self):
         rtd = self.start_fake(tasks={"bad": self.task("fail", restart={"policy": "never"})}, wait=False)
@@ -298,15 +308,39 @@ class Policies(FakeHostCase):
         task = rtd.wait_task("bad", "fatal")
         self.assertEqual(task["restarts"], 3)
         self.assertIn("3 times within 60.0 s", rtd.call("task.inspect", name="bad")["history"][-1]["message"])
+        event = rtd.events("task_fatal")[0]
+        self.assertEqual((event["task"], event["restarts"]), ("bad", 3))
+        self.assertIn("`rtctl task start bad` starts it again", event["message"])
+        status = rtd.call("status")
+        self.assertEqual([(one["name"], one["state"]) for one in status["troubled_tasks"]], [("bad", "fatal")])
         rtd.call("task.start", name="bad")
         self.assertEqual(rtd.wait_task("bad", "fatal")["restarts"], 6)
+        self.assertIsNone(rtd.metric("rtd_task_next_start_timestamp_seconds", task="bad"))
 
     def test_back_off_is_shown(self):
         rtd = self.start_fake(tasks={"bad": self.task("fail", restart={"policy": "always", "initial_delay": "1h", "max_delay": "1h"})}, wait=False)
         rtd.wait_for_socket()
         task = rtd.wait_task("bad", "backoff")
         self.assertGreater(task["backoff_seconds"], 1000)
+        due = datetime.datetime.fromisoformat(task["next_start_at"].replace("Z", "+00:00")).timestamp()
+        self.assertAlmostEqual(due, time.time() + task["backoff_seconds"], delta=5)
+        self.assertAlmostEqual(rtd.metric("rtd_task_next_start_timestamp_seconds", task="bad"), due, delta=5)
+        event = rtd.events("task_backoff")[-1]
+        self.assertGreater(event["delay_seconds"], 1000)
+        self.assertEqual([one["name"] for one in rtd.call("status")["troubled_tasks"]], ["bad"])
         self.assertEqual(rtd.call("task.stop", name="bad")["task"]["state"], "stopped")
+        self.assertIsNone(rtd.task("bad")["next_start_at"])
+
+    def test_a_stable_run_begins_a_new_row(self):
+        # Each run of `blink` takes longer than stable_after: without it the delays would grow to hours.
+        rtd = self.start_fake("    def begin_task(self, task, entry):\n"
+                              "        self.event('task', id=task, state='running', error='')\n"
+                              "        threading.Timer(0.05, lambda: self.end_task(task, 'failed', 'blinked')).start()\n",
+                              tasks={"blink": self.task("serve", restart={"policy": "always", "initial_delay": "10ms",
+                                                                          "max_delay": "24h", "stable_after": "20ms"})},
+                              wait=False)
+        rtd.wait_for_socket()
+        wait_for(lambda: rtd.task("blink")["restarts"] >= 20, "twenty quick restarts")
 
     def test_sandbox_policy_and_its_end(self):
         never = {"default": {"restart": {"policy": "never"}}}
@@ -326,12 +360,13 @@ class Policies(FakeHostCase):
             os.kill(pid, signal.SIGKILL)
             wait_for(lambda: not alive(pid), "the host is gone")
         self.assertIn("2 times", rtd.wait_sandbox("fatal")["fatal_reason"])
+        self.assertEqual(rtd.events("sandbox_fatal")[0]["sandbox"], "default")
         self.assertEqual(rtd.http_get("/readyz")[0], 503)
         self.assertEqual(rtd.metric("rtd_sandbox_state", state="fatal"), 1)
         self.assertEqual(rtd.call("sandbox.restart", name="default")["sandbox"]["state"], "up")
 
 
-class HostileHosts(FakeHostCase):
+class HostileHosts(harness.FakeHostCase):
     """Hosts that do not keep to the rules: each one is killed for it, or ignored, and says so."""
 
     def dies_of_protocol(self, body, words):
@@ -521,7 +556,7 @@ class HostileHosts(FakeHostCase):
         self.assertEqual(rtd.process.wait(harness.PATIENCE), 0)
 
 
-class ServiceManager(FakeHostCase):
+class ServiceManager(harness.FakeHostCase):
     def test_what_systemd_is_told(self):
         import socket
         address = os.path.join(self.make_folder(), "notify")

@@ -1,5 +1,6 @@
 #include "daemon/supervisor/io/byte_stream.h"
 
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <cerrno>
+#include <cstring>
 #include <deque>
 #include <utility>
 
@@ -25,7 +27,11 @@ struct byte_stream::state : std::enable_shared_from_this<byte_stream::state> {
   boost::asio::posix::stream_descriptor descriptor;
   // Whoever calls one holds a copy of the pointer: the callback may close the stream, which lets go of this one.
   std::shared_ptr<const callbacks> events;
-  std::deque<std::string> queue;
+  struct piece {
+    std::string bytes;
+    std::vector<sandbox::descriptor> with;
+  };
+  std::deque<piece> queue;
   std::size_t queue_bytes = 0;
   std::size_t front_offset = 0;
   clock::time_point last_progress = clock::now();
@@ -77,13 +83,17 @@ struct byte_stream::state : std::enable_shared_from_this<byte_stream::state> {
 
   void write_some() {
     while (!queue.empty()) {
-      const std::string& front = queue.front();
-      const ssize_t put = ::write(descriptor.native_handle(), front.data() + front_offset, front.size() - front_offset);
+      piece& first = queue.front();
+      const std::string& front = first.bytes;
+      const std::string_view rest = std::string_view(front).substr(front_offset);
+      const ssize_t put = first.with.empty() ? ::write(descriptor.native_handle(), rest.data(), rest.size())
+                                             : send_along(rest, first.with);
       if (put < 0) {
         if (errno == EAGAIN || errno == EINTR) break;
         finish(true);
         return;
       }
+      first.with.clear();
       last_progress = clock::now();
       queue_bytes -= static_cast<std::size_t>(put);
       front_offset += static_cast<std::size_t>(put);
@@ -101,6 +111,27 @@ struct byte_stream::state : std::enable_shared_from_this<byte_stream::state> {
       const auto calling = events;
       calling->drained();
     }
+  }
+
+  ssize_t send_along(std::string_view bytes, const std::vector<sandbox::descriptor>& with) {
+    std::vector<char> control(CMSG_SPACE(with.size() * sizeof(int)));
+    iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* const header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(with.size() * sizeof(int));
+    auto* at = CMSG_DATA(header);
+    for (const sandbox::descriptor& one : with) {
+      const int number = one.get();
+      std::memcpy(at, &number, sizeof number);
+      at += sizeof number;
+    }
+    return ::sendmsg(descriptor.native_handle(), &message, MSG_NOSIGNAL);
   }
 
   void finish(bool tell) {
@@ -123,11 +154,13 @@ byte_stream::byte_stream(loop& on, sandbox::descriptor from, callbacks on_event)
 
 byte_stream::~byte_stream() { state_->finish(false); }
 
-void byte_stream::write(std::string bytes) {
+void byte_stream::write(std::string bytes) { write(std::move(bytes), {}); }
+
+void byte_stream::write(std::string bytes, std::vector<sandbox::descriptor> with) {
   if (bytes.empty() || !state_->open() || state_->closing) return;
   if (state_->queue.empty()) state_->last_progress = clock::now();
   state_->queue_bytes += bytes.size();
-  state_->queue.push_back(std::move(bytes));
+  state_->queue.push_back({std::move(bytes), std::move(with)});
   // Even a first attempt waits for the loop: an error must not call back into a caller in the middle of something.
   state_->wait_write();
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "daemon/sandbox/descriptor.h"
 #include "daemon/supervisor/io/loop.h"
@@ -32,6 +33,8 @@ class byte_stream {
 
   /// Queues bytes. The caller bounds the queue by looking at queued() and progress().
   void write(std::string bytes);
+  /// The same with descriptors that go along with the first of the bytes, on a unix socket. They are closed here then.
+  void write(std::string bytes, std::vector<sandbox::descriptor> with);
   std::size_t queued() const noexcept;
   /// When bytes last left the queue, or the queue last became non-empty: the age of a reader's silence.
   clock::time_point progress() const noexcept;

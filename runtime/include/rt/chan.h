@@ -7,16 +7,20 @@
 #include <iterator>
 #include <new>
 #include <optional>
-#include <stdexcept>
 #include <type_traits>
 #include <utility>
 
+#include "rt/make.h"
+#include "rt/usage_error.h"
+
 namespace rt {
 
+class context;
+
 /// Sending on, or closing, a channel that is closed already.
-class channel_closed : public std::logic_error {
+class channel_closed : public usage_error {
  public:
-  using std::logic_error::logic_error;
+  using usage_error::usage_error;
 };
 
 /// How an operation that may not block for ever ended.
@@ -31,11 +35,13 @@ namespace detail {
 
 class chan_core;
 
-/// What a channel must know about its element type. `trivial` elements are copied as bytes.
+/// What a channel must know about its element type. `trivial` elements are copied as bytes. The values that a channel
+/// holds keep alive what they refer to, be it by rt::ref or by a plain pointer.
 struct element_type {
   std::size_t size;
   std::size_t align;
   bool trivial;
+  bool traced;  // may hold references to the collected heap
   // Moves `from` into raw memory at `to`; `from` stays to be destroyed.
   void (*relocate)(void* to, void* from) noexcept;
   void (*destroy)(void* element) noexcept;
@@ -43,7 +49,10 @@ struct element_type {
 
 template <class T>
 inline constexpr element_type element_type_of{
-    sizeof(T), alignof(T), std::is_trivially_copyable_v<T>,
+    sizeof(T),
+    alignof(T),
+    std::is_trivially_copyable_v<T>,
+    !noscan<T>,
     [](void* to, void* from) noexcept { ::new (to) T(std::move(*static_cast<T*>(from))); },
     [](void* element) noexcept { static_cast<T*>(element)->~T(); }};
 
@@ -69,7 +78,7 @@ inline std::int64_t deadline_at(std::chrono::steady_clock::time_point when) noex
 
 template <class T>
 struct element_storage {
-  alignas(T) unsigned char bytes[sizeof(T)];
+  alignas(T) unsigned char bytes[sizeof(T)];  // NOLINT(bugprone-sizeof-expression): a T may be a pointer
   std::optional<T> take() {
     T* value = std::launder(reinterpret_cast<T*>(bytes));
     std::optional<T> result(std::move(*value));
@@ -119,6 +128,9 @@ class chan {
   void send(T value) const {
     if (detail::chan_send(core_, &value, detail::no_deadline) == detail_closed) detail::throw_send_on_closed();
   }
+  /// As send, until `within` ends. @throws rt::context_error then, also when it has ended before; rt::channel_closed.
+  /// Needs "rt/context.h".
+  void send(const context& within, T value) const;
   /// As send, up to `deadline`: true if sent. On false the value is left as it was. @throws rt::channel_closed
   template <class Clock, class Duration>
   bool send_until(T&& value, std::chrono::time_point<Clock, Duration> deadline) const {
@@ -147,6 +159,8 @@ class chan {
     if (detail::chan_recv(core_, storage.bytes, detail::no_deadline) != chan_status::ok) return std::nullopt;
     return storage.take();
   }
+  /// As recv, until `within` ends. @throws rt::context_error then, also when it has ended before. Needs "rt/context.h".
+  std::optional<T> recv(const context& within) const;
   /// As recv, up to `deadline`. `status`, when given, tells a closed channel from a timeout.
   template <class Clock, class Duration>
   std::optional<T> recv_until(std::chrono::time_point<Clock, Duration> deadline, chan_status* status = nullptr) const {
@@ -166,7 +180,7 @@ class chan {
   }
 
   /// No more values: receivers get what is buffered and then nothing; blocked senders throw.
-  /// @throws rt::channel_closed when it is closed already, std::logic_error when there is no channel.
+  /// @throws rt::channel_closed when it is closed already, rt::usage_error when there is no channel.
   void close() const { detail::chan_close(core_); }
   /// True after close(), even while values are still buffered.
   bool is_closed() const noexcept { return core_ != nullptr && detail::chan_closed(core_); }
@@ -227,5 +241,9 @@ class chan {
 
   detail::chan_core* core_;
 };
+
+/// The handle is a pointer to memory of its own.
+template <class T>
+inline constexpr bool noscan<chan<T>> = true;
 
 }  // namespace rt

@@ -4,15 +4,19 @@
 // Starting one costs tens of nanoseconds, so code is written as if each concurrent activity had a thread of its own.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <new>
+#include <system_error>
 #include <tuple>
 #include <type_traits>
 #include <utility>
 
 namespace rt {
+
+class context;
 
 /// What a caller may choose for one green thread. Every field has a default that suits nearly all uses.
 struct go_options {
@@ -22,6 +26,20 @@ struct go_options {
   std::size_t stack_size = 0;
   /// A name for stack dumps and crash reports. Must outlive the green thread (a string literal does). May be null.
   const char* name = nullptr;
+};
+
+/// The caller's task has as many green threads as it may (limits.green_threads of its configuration), so rt::go has
+/// started nothing. Like every exception that nothing catches it fails the task. Its code is
+/// std::errc::resource_unavailable_try_again: when green threads have ended, another try succeeds. The limit counts all
+/// green threads of the task; those that are inside rt::go at the same moment may pass it, by one each.
+class out_of_green_threads : public std::system_error {
+ public:
+  explicit out_of_green_threads(std::uint64_t limit);
+  /// How many the task may have.
+  std::uint64_t limit() const noexcept { return limit_; }
+
+ private:
+  std::uint64_t limit_;
 };
 
 namespace detail {
@@ -53,9 +71,26 @@ struct closure {
   }
 };
 
+[[noreturn]] void throw_null_function();
+
+/// std::function and what is made like it.
+template <class Function>
+concept may_be_empty = requires(const Function& function) {
+  typename Function::result_type;
+  {function == nullptr};
+};
+
+template <class Function>
+void refuse_null(const Function& function) {
+  if constexpr (std::is_pointer_v<Function> || std::is_member_pointer_v<Function> || may_be_empty<Function>) {
+    if (function == nullptr) throw_null_function();
+  }
+}
+
 template <class Function, class... Arguments>
 void spawn(cancel_domain* domain, const go_options& options, Function&& function, Arguments&&... arguments) {
   using closure_type = closure<Function, Arguments...>;
+  refuse_null(function);
   spawn_slot slot = spawn_prepare(sizeof(closure_type), alignof(closure_type), &closure_type::run, options);
   if constexpr (std::is_nothrow_constructible_v<std::decay_t<Function>, Function&&> &&
                 (std::is_nothrow_constructible_v<std::decay_t<Arguments>, Arguments&&> && ...)) {
@@ -80,7 +115,9 @@ void spawn(cancel_domain* domain, const go_options& options, Function&& function
 /// process with a report).
 ///
 /// Never blocks. May be called from any thread of a process whose runtime is started, green or not.
-/// @throws std::system_error (std::errc::resource_unavailable_try_again) when no stack can be had; nothing has started.
+/// @throws std::system_error (std::errc::resource_unavailable_try_again) when no stack can be had,
+/// rt::out_of_green_threads (which is one) at the limit of the task, rt::usage_error when the function is a null
+/// pointer or an empty std::function; nothing has started.
 template <class Function, class... Arguments>
   requires std::is_invocable_v<std::decay_t<Function>, std::decay_t<Arguments>...>
 void go(Function&& function, Arguments&&... arguments) {
@@ -102,8 +139,19 @@ void yield();
 /// (its time slice is over, the world is being stopped, its task was cancelled). Throws rt::cancelled when cancelled.
 void checkpoint();
 
+/// Keeps the calling green thread on the kernel thread that it is on, and all others away from that one, until as many
+/// calls of unlock_os_thread(): for libraries and kernel state that belong to a thread. When the green thread ends
+/// locked, the kernel thread ends as well, with whatever was done to its state. Each park and wake of a locked green
+/// thread costs switches between kernel threads (about 10 us). Must be called on a green thread. Does not block but for
+/// a processor (P).
+void lock_os_thread();
+/// Takes one lock_os_thread() back; without one it does nothing. Never blocks.
+void unlock_os_thread() noexcept;
+
 /// Thrown by blocking calls, rt::yield and rt::checkpoint when the task or the scope that the caller belongs to has
 /// been cancelled. Deliberately not a std::exception, so that a handler of ordinary errors lets it pass: let it unwind.
+/// While an exception, this one or another, unwinds the stack it is not thrown: a destructor may block then, and has to
+/// bound its waiting itself.
 class cancelled {
  public:
   /// A constant text for logs.
@@ -154,11 +202,20 @@ class scope {
   /// Waits for all green threads of this scope, then rethrows the first exception that left one of them.
   /// Blocks. Throws rt::cancelled (after its green threads have ended) when the caller is cancelled meanwhile.
   void wait();
+  /// As wait, until `within` ends: it cancels the scope's green threads then, and throws rt::context_error when they
+  /// have ended, unless one of them failed.
+  void wait(const context& within);
+  /// Waits up to `length` from now, or `deadline` (steady clock): false if some of its green threads have not ended,
+  /// which go on then. Else as wait.
+  bool wait_for(std::chrono::nanoseconds length);
+  bool wait_until(std::chrono::steady_clock::time_point deadline);
 
   /// Cancels the scope's green threads: their blocking calls throw rt::cancelled. Returns at once. Idempotent.
   void cancel() noexcept;
 
  private:
+  bool wait_until_deadline(std::int64_t deadline);
+
   detail::cancel_domain* domain_;
 };
 

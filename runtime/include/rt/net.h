@@ -13,6 +13,10 @@
 
 #include "rt/time.h"
 
+namespace rt {
+class context;
+}
+
 namespace rt::net {
 
 /// Errors that the operating system has no number for.
@@ -23,6 +27,8 @@ enum class errc {
   bad_address,    ///< The address cannot be parsed; the message of the exception says which and what is expected.
   not_found,      ///< The host name has no address.
   lookup_failed,  ///< The name servers did not answer, or refused to; another try may succeed.
+  /// The task has as many connections as it may (limits.connections of its configuration). dial only: accept waits.
+  too_many_connections,
 };
 const std::error_category& category() noexcept;
 std::error_code make_error_code(errc value) noexcept;
@@ -35,7 +41,8 @@ class socket_state;
 /// close() or with the last copy.
 ///
 /// One green thread may read while another writes; several readers (or writers) at once are served one after the other.
-/// Blocking members throw rt::cancelled when the caller is cancelled, and report errors either by std::system_error or
+/// Blocking members throw rt::cancelled when the caller is cancelled and rt::context_error when a context that it obeys
+/// (rt::context_scope, or the first parameter) has ended, and report other errors either by std::system_error or
 /// through the std::error_code overload.
 class conn {
  public:
@@ -45,12 +52,14 @@ class conn {
   /// Reads between 1 and `size` bytes, waiting for the first. Returns the number read; 0 at the end of the stream.
   std::size_t read(void* buffer, std::size_t size);
   std::size_t read(void* buffer, std::size_t size, std::error_code& error) noexcept(false);
+  std::size_t read(const context& within, void* buffer, std::size_t size);
   /// Reads exactly `size` bytes. @throws std::system_error with errc::eof when the stream ends before.
   void read_exactly(void* buffer, std::size_t size);
   /// Writes everything. Returns `size`.
   std::size_t write(const void* data, std::size_t size);
   std::size_t write(const void* data, std::size_t size, std::error_code& error) noexcept(false);
   std::size_t write(std::string_view text) { return write(text.data(), text.size()); }
+  std::size_t write(const context& within, std::string_view data);
   std::size_t write(std::string_view text, std::error_code& error) { return write(text.data(), text.size(), error); }
 
   /// Boost.Asio's SyncReadStream and SyncWriteStream (any buffer sequence), so that Beast and asio::ssl work on it.
@@ -99,10 +108,12 @@ class listener {
   explicit listener(std::shared_ptr<detail::socket_state> state) noexcept : state_(std::move(state)) {}
 
   /// Waits for the next connection. Running out of descriptors (EMFILE, ENFILE) and connections that are gone before
-  /// they were accepted do not end it: it waits a little and tries again. @throws std::system_error (errc::closed after
-  /// close)
+  /// they were accepted do not end it: it waits a little and tries again. While the task has as many connections as it
+  /// may (limits.connections of its configuration) it waits until one of them is closed, and accepts nothing. @throws
+  /// std::system_error (errc::closed after close)
   conn accept();
   conn accept(std::error_code& error);
+  conn accept(const context& within);
   /// accept fails with errc::timed_out after this time; a default time_point takes the deadline away.
   void set_deadline(time_point when) noexcept;
   /// Closes it; accept calls that wait return errc::closed. Idempotent. Never blocks. A unix socket's path is unlinked.
@@ -124,9 +135,11 @@ listener listen(std::string_view network, std::string_view address);
 listener listen(std::string_view network, std::string_view address, std::error_code& error);
 
 /// Connects. Names are looked up on a helper thread (the green thread parks) and their addresses tried in turn.
-/// @throws std::system_error, whose message names the address.
+/// @throws std::system_error, whose message names the address; with errc::too_many_connections at the task's limit.
 conn dial(std::string_view network, std::string_view address);
 conn dial(std::string_view network, std::string_view address, std::error_code& error);
+/// As dial, until `within` ends; its deadline counts as in dial_until. @throws rt::context_error when it ends
+conn dial(const context& within, std::string_view network, std::string_view address);
 /// As dial, up to a deadline for look-up and connecting together; a default time_point (epoch) is none.
 conn dial_until(std::string_view network, std::string_view address, time_point deadline);
 conn dial_until(std::string_view network, std::string_view address, time_point deadline, std::error_code& error);

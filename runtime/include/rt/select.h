@@ -84,6 +84,11 @@ struct default_case {
 };
 
 template <class Case>
+concept select_argument = requires {
+  std::decay_t<Case>::is_channel;
+};
+
+template <class Case>
 inline constexpr bool is_timeout = false;
 template <class Handler>
 inline constexpr bool is_timeout<timeout_case<Handler>> = true;
@@ -130,47 +135,57 @@ detail::default_case<std::decay_t<Handler>> otherwise(Handler&& handler) {
   return {std::forward<Handler>(handler)};
 }
 
-/// Waits until one of the cases can go ahead, performs it and calls its handler. Among several ready cases one is
-/// chosen at random, each with the same chance. With no channel case at all (or only empty channels) and no timeout it
-/// blocks until it is cancelled.
-///
-/// Must be called on a green thread (unless it has rt::otherwise). Throws rt::cancelled, rt::channel_closed, and what
-/// the handler throws.
-template <class... Cases>
-void select(Cases&&... cases) {
-  constexpr std::size_t timeouts = (0 + ... + (detail::is_timeout<std::decay_t<Cases>> ? 1 : 0));
-  constexpr std::size_t defaults = (0 + ... + (detail::is_default<std::decay_t<Cases>> ? 1 : 0));
+namespace detail {
+
+/// The frame of rt::select: `wait` is select_wait, or something around it.
+template <class Wait, class... Cases>
+void perform_select(Wait wait, Cases&... cases) {
+  constexpr std::size_t timeouts = (0 + ... + (is_timeout<std::decay_t<Cases>> ? 1 : 0));
+  constexpr std::size_t defaults = (0 + ... + (is_default<std::decay_t<Cases>> ? 1 : 0));
   constexpr std::size_t channels = (0 + ... + (std::decay_t<Cases>::is_channel ? 1 : 0));
   static_assert(timeouts <= 1, "rt::select takes at most one rt::after");
   static_assert(defaults <= 1, "rt::select takes at most one rt::otherwise");
 
-  std::array<detail::select_case, channels == 0 ? 1 : channels> raw;
+  std::array<select_case, channels == 0 ? 1 : channels> raw;
   std::size_t next = 0;
-  std::int64_t deadline = detail::no_deadline;
+  std::int64_t deadline = no_deadline;
   [[maybe_unused]] auto prepare = [&](auto& one) {
     using case_type = std::decay_t<decltype(one)>;
     if constexpr (case_type::is_channel) {
       raw[next++] = one.prepare();
-    } else if constexpr (detail::is_timeout<case_type>) {
+    } else if constexpr (is_timeout<case_type>) {
       deadline = one.deadline;
     }
   };
   (prepare(cases), ...);
 
-  int chosen = detail::select_wait(raw.data(), channels, deadline, defaults == 1);
+  int chosen = wait(raw.data(), channels, deadline, defaults == 1);
 
   int index = 0;
   [[maybe_unused]] auto finish = [&](auto& one) {
     using case_type = std::decay_t<decltype(one)>;
     if constexpr (case_type::is_channel) {
       if (index++ == chosen) one.finish(raw[static_cast<std::size_t>(chosen)].status);
-    } else if constexpr (detail::is_default<case_type>) {
-      if (chosen == detail::select_none) one.handler();
+    } else if constexpr (is_default<case_type>) {
+      if (chosen == select_none) one.handler();
     } else {
-      if (chosen == detail::select_none && defaults == 0) one.handler();
+      if (chosen == select_none && defaults == 0) one.handler();
     }
   };
   (finish(cases), ...);
+}
+
+}  // namespace detail
+
+/// Waits until one of the cases can go ahead, performs it and calls its handler. Among several ready cases one is
+/// chosen at random, each with the same chance. With no channel case at all (or only empty channels) and no timeout it
+/// blocks until it is cancelled.
+///
+/// Must be called on a green thread (unless it has rt::otherwise). Throws rt::cancelled, rt::channel_closed, and what
+/// the handler throws.
+template <detail::select_argument... Cases>
+void select(Cases&&... cases) {
+  detail::perform_select(&detail::select_wait, cases...);
 }
 
 }  // namespace rt

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "rt/context.h"
+#include "rt/gc.h"
 #include "rt/metrics.h"
 #include "rt/time.h"
 
@@ -58,11 +60,27 @@ class task {
   /// A length of time: a number with ns, us, ms, s, m, h, or several ("1m30s"). @throws rt::bad_parameter
   duration param_duration(std::string_view key, duration fallback) const;
 
+  /// True once the task is asked to finish: to take on nothing new, and to return when what it has is done. A stop
+  /// begins with this when the task's configuration gives it time (drain_timeout); blocking calls are not touched by
+  /// it.
+  bool draining() const noexcept;
+  /// Ends when draining() becomes true, and at the latest with context(). For what brings new work:
+  /// `rt::context_scope within(self.drain_context()); listener.accept();` @throws std::bad_alloc
+  rt::context drain_context() const;
+
+  /// The task's root context: ends when the task is stopped, fails, or its entry has returned. With a cancel_timeout in
+  /// the task's configuration it ends that long before blocking calls throw rt::cancelled. @throws std::bad_alloc
+  rt::context context() const;
+  /// How many bytes of the collected heap the task may have before its allocations are slowed down and collected more
+  /// often (limits.heap_soft of its configuration); rt::no_memory_limit when there is no limit. Of the calling green
+  /// thread's task.
+  std::uint64_t heap_limit() const noexcept;
   /// True once the task is being stopped; blocking calls then throw rt::cancelled.
   bool stopping() const noexcept;
 
   /// Writes a line to the task's log (the daemon's log, `rtctl logs`). Control characters are escaped and lines over
-  /// 8 KiB cut. Never blocks: when the operator's log cannot keep up, lines are dropped and counted.
+  /// 8 KiB cut. Never blocks: when the operator's log cannot keep up, and beyond limits.log_rate of the task's
+  /// configuration, lines are dropped and counted.
   void log(log_level level, std::string_view message) const;
   void debug(std::string_view message) const { log(log_level::debug, message); }
   void info(std::string_view message) const { log(log_level::info, message); }

@@ -48,16 +48,25 @@ TEST(load, FillsInDefaults) {
   EXPECT_EQ(box.max_procs, 0);
   EXPECT_EQ(box.stack_size, 262144U);
   EXPECT_EQ(box.limits, (limit_settings{65536, 0, 0, 0}));
-  EXPECT_EQ(box.restart, (restart_settings{restart_policy::always, 100ms, 30s, 0, 60s}));
+  EXPECT_EQ(box.restart, (restart_settings{restart_policy::always, 100ms, 30s, 0, 60s, 10s}));
   EXPECT_EQ(box.stop_timeout, 10s);
   const config one = load(R"({"plugins": {"p": {"path": "p.so"}}, "tasks": {"t": {"plugin": "p", "entry": "run"}}})");
   const task& least = one.tasks.at("t");
   EXPECT_EQ(least.sandbox, "default");
   EXPECT_THAT(least.params, IsEmpty());
-  EXPECT_EQ(least.restart, (restart_settings{restart_policy::on_failure, 100ms, 30s, 0, 60s}));
+  EXPECT_EQ(least.restart, (restart_settings{restart_policy::on_failure, 100ms, 30s, 0, 60s, 10s}));
   EXPECT_TRUE(least.autostart);
+  EXPECT_FALSE(least.schedule);
+  EXPECT_EQ(least.drain_timeout, 0s);
+  EXPECT_EQ(least.cancel_timeout, 0s);
   EXPECT_EQ(least.stop_timeout, 5s);
   EXPECT_EQ(least.stack_size, 0U);
+  EXPECT_EQ(least.weight, 100);
+  EXPECT_EQ(least.scheduling, task_class::normal);
+  EXPECT_EQ(least.on_deadlock, deadlock_policy::fail);
+  EXPECT_THAT(least.after, IsEmpty());
+  EXPECT_THAT(least.required, IsEmpty());
+  EXPECT_EQ(least.limits, task_limit_settings{});
 }
 
 TEST(load, ReadsEveryKey) {
@@ -80,17 +89,40 @@ TEST(load, ReadsEveryKey) {
   const sandbox& one = full.sandboxes.at("one");
   EXPECT_EQ(one.max_procs, 256);
   EXPECT_EQ(one.stack_size, 64U << 20);
-  EXPECT_EQ(one.limits, (limit_settings{64, 4194304, std::uint64_t{1} << 40, 1048576}));
-  EXPECT_EQ(one.restart, (restart_settings{restart_policy::never, 1ms, 24h, 1'000'000, 720h}));
+  EXPECT_EQ(one.limits,
+            (limit_settings{64, 4194304, std::uint64_t{1} << 40, 1048576, 0, 0, 0, 10'000, 1U << 20, 2U << 20}));
+  EXPECT_EQ(one.restart, (restart_settings{restart_policy::never, 1ms, 1ms, 1'000'000, 720h, 24h}));
   EXPECT_EQ(one.stop_timeout, 0s);
+  EXPECT_EQ(one.gc, (gc_settings{10, 512U << 20}));
+  EXPECT_EQ(full.sandboxes.at("two").gc, (gc_settings{-1, 0}));
   const task& greeter = full.tasks.at("greeter");
   EXPECT_EQ(greeter.plugin, "hello");
   EXPECT_EQ(greeter.entry, "serve_All9");
   EXPECT_EQ(greeter.sandbox, "one");
-  EXPECT_EQ(greeter.restart, (restart_settings{restart_policy::always, 1500ms, 90s, 5, 10min}));
+  EXPECT_EQ(greeter.restart, (restart_settings{restart_policy::always, 1500ms, 90s, 5, 10min, 2min}));
   EXPECT_FALSE(greeter.autostart);
+  ASSERT_TRUE(greeter.schedule && greeter.schedule->when);
+  EXPECT_EQ(greeter.schedule->when, parse_cron("*/5 8-18 * * mon-fri", nullptr));
+  EXPECT_EQ(greeter.schedule->zone, time_zone::utc);
+  EXPECT_EQ(greeter.schedule->overlap, overlap_policy::queue);
+  const schedule_settings every = full.tasks.at("x").schedule.value();
+  EXPECT_EQ(every.every, 90s);
+  EXPECT_EQ(every.overlap, overlap_policy::skip);
+  EXPECT_FALSE(every.when);
+  EXPECT_EQ(greeter.drain_timeout, 10s);
+  EXPECT_EQ(greeter.cancel_timeout, 1500ms);
   EXPECT_EQ(greeter.stop_timeout, 250ms);
   EXPECT_EQ(greeter.stack_size, 128U * 1024);
+  EXPECT_EQ(greeter.weight, 300);
+  EXPECT_EQ(greeter.scheduling, task_class::latency);
+  EXPECT_EQ(full.tasks.at("least").weight, 1);
+  EXPECT_EQ(full.tasks.at("least").scheduling, task_class::batch);
+  EXPECT_EQ(full.tasks.at("x").weight, 2);
+  EXPECT_EQ(full.tasks.at("x").scheduling, task_class::batch);
+  EXPECT_EQ(greeter.on_deadlock, deadlock_policy::report);
+  EXPECT_THAT(greeter.after, ElementsAre("least"));
+  EXPECT_THAT(greeter.required, ElementsAre("x", "least"));
+  EXPECT_EQ(greeter.limits, (task_limit_settings{1U << 20, 2U << 20, 100'000'000, 10'000'000, 1'000'000, 1, 0.01}));
 }
 
 TEST(load, KeepsParametersAsTheyWereWritten) {
@@ -135,6 +167,42 @@ TEST(load, ReportsAListenAddressWithItsReason) {
   EXPECT_THAT(mistakes(R"({"http": {"listen": "0.0.0.0"}})"),
               ElementsAre(testing::AllOf(testing::StartsWith("f:1:21: /http/listen: \"0.0.0.0\""),
                                          testing::HasSubstr("the port is missing"))));
+}
+
+TEST(load, AddressesThatRtdListensOnForATask) {
+  const auto with = [](const std::string& listen) {
+    return R"({"plugins": {"p": {"path": "p.so"}}, "tasks": {"t": {"plugin": "p", "entry": "run", "listen": )" +
+           listen + "}}}";
+  };
+  EXPECT_THAT(load(with(R"(["localhost:80", "[::1]:80", "unix:/run/x.sock"])")).tasks.at("t").listen,
+              ElementsAre("127.0.0.1:80", "[::1]:80", "unix:/run/x.sock"));
+  const auto refused = [&](const std::string& listen, const std::string& why) {
+    EXPECT_THAT(mistakes(with(listen)), ElementsAre(testing::HasSubstr(why))) << listen;
+  };
+  refused(R"("127.0.0.1:80")", "put it into [ ]");
+  refused(R"(["127.0.0.1"])", "the port is missing");
+  refused(R"(["127.0.0.1:0"])", "the port is 0");
+  refused(R"(["unix:x.sock"])", "is no socket to listen on");
+  refused("[\"unix:/" + std::string(107, 'x') + "\"]", "is no socket to listen on");
+  refused(R"(["localhost:80", "127.0.0.1:80"])", "is named twice");
+  nlohmann::json many = nlohmann::json::array();
+  for (int port = 1; port <= 17; ++port) many.push_back("127.0.0.1:" + std::to_string(port));
+  refused(many.dump(), "at most 16 are allowed");
+}
+
+TEST(load, WhatStartsATask) {
+  const auto with = [](const std::string& keys) {
+    return R"({"plugins": {"p": {"path": "p.so"}}, "tasks": {"t": {"plugin": "p", "entry": "run", )" + keys + "}}}";
+  };
+  EXPECT_FALSE(load(with(R"("listen": ["[::1]:80"])")).tasks.at("t").start_on_connection);
+  EXPECT_TRUE(load(with(R"("start_on_connection": true, "listen": ["[::1]:80"])")).tasks.at("t").start_on_connection);
+  EXPECT_FALSE(load(with(R"("start_on_connection": false)")).tasks.at("t").start_on_connection);
+  EXPECT_THAT(mistakes(with(R"("start_on_connection": true)")),
+              ElementsAre(testing::HasSubstr("has no effect without listen")));
+  EXPECT_THAT(mistakes(with(R"("start_on_connection": true, "listen": [])")),
+              ElementsAre(testing::HasSubstr("has no effect without listen")));
+  EXPECT_THAT(mistakes(with(R"("start_on_connection": true, "listen": ["[::1]:80"], "schedule": {"every": "1h"})")),
+              ElementsAre(testing::HasSubstr("not by both")));
 }
 
 TEST(load, RefusesMoreThanTheBounds) {

@@ -36,7 +36,15 @@ class generator {
     for (std::int64_t i = between(1, 4); i > 0; --i) result.plugins[name()].path = path();
     result.sandboxes.clear();
     for (std::int64_t i = between(1, 4); i > 0; --i) result.sandboxes[name()] = make_sandbox();
-    for (std::int64_t i = below(5); i > 0; --i) result.tasks[name()] = make_task(result);
+    for (std::int64_t i = below(5); i > 0; --i) {
+      task made = make_task(result);
+      // Of those that are there already: no circle can come of it.
+      for (const auto& [other, spec] : result.tasks) {
+        if (below(3) == 0) made.after.push_back(other);
+        if (below(3) == 0) made.required.push_back(other);
+      }
+      result.tasks.emplace(name(), std::move(made));
+    }
     return result;
   }
 
@@ -69,8 +77,22 @@ class generator {
     result.policy = static_cast<restart_policy>(below(3));
     result.initial_delay = length(1, 60'000);
     result.max_delay = length(60'000, 86'400'000);
-    result.max_restarts = below(1'000'001);
+    // As many restarts as the window has room for.
     result.window = length(1'000, 2'592'000'000);
+    result.max_restarts = below(result.window / result.max_delay + 1);
+    result.stable_after = length(1, 86'400'000);
+    return result;
+  }
+
+  schedule_settings make_schedule() {
+    schedule_settings result;
+    result.overlap = static_cast<overlap_policy>(below(2));
+    if (coin()) {
+      result.every = length(1'000, 86'400'000);
+      return result;
+    }
+    result.when = parse_cron(std::to_string(below(60)) + " */" + std::to_string(between(1, 23)) + " * * *", nullptr);
+    result.zone = static_cast<time_zone>(below(2));
     return result;
   }
 
@@ -80,6 +102,11 @@ class generator {
     result.stack_size = static_cast<std::uint64_t>(between(16384, 67108864));
     result.limits = {static_cast<std::uint64_t>(between(64, 1073741816)), static_cast<std::uint64_t>(below(4194305)),
                      random_() >> 4, random_() >> 4};
+    if (coin()) result.limits.io_weight = static_cast<std::uint64_t>(below(10'001));
+    if (coin()) result.limits.io_read = random_() >> 4;
+    if (coin()) result.limits.io_write = random_() >> 4;
+    result.gc.percent = coin() ? -1 : between(10, 1000);
+    if (coin()) result.gc.memory_limit = static_cast<std::uint64_t>(between(16 << 20, 1 << 30));
     result.restart = make_restart();
     result.stop_timeout = length(0, 3'600'000);
     return result;
@@ -100,9 +127,25 @@ class generator {
       for (std::int64_t k = below(4); k > 0; --k) values.push_back(word("ab\" \\/\n\t{}[]:,0123\x7f", 0, 30));
     }
     result.restart = make_restart();
+    if (coin()) result.schedule = make_schedule();
+    result.drain_timeout = length(0, 3'600'000);
+    result.cancel_timeout = length(0, 3'600'000);
     result.autostart = coin();
     result.stop_timeout = length(0, 3'600'000);
     if (coin()) result.stack_size = static_cast<std::uint64_t>(between(16384, 67108864));
+    if (coin()) result.listen.push_back("127.0.0.1:" + std::to_string(between(1, 65535)));
+    if (coin()) result.listen.push_back("unix:/" + word("abc/-_.", 1, 106));
+    result.start_on_connection = !result.listen.empty() && !result.schedule && coin();
+    result.weight = between(1, 10'000);
+    result.scheduling = static_cast<task_class>(below(3));
+    result.on_deadlock = static_cast<deadlock_policy>(below(3));
+    if (coin()) result.limits.heap_hard = static_cast<std::uint64_t>(between(1 << 20, 1 << 30));
+    if (result.limits.heap_hard != 0 && coin()) result.limits.heap_soft = result.limits.heap_hard;
+    if (coin()) result.limits.green_threads = below(100'000'001);
+    if (coin()) result.limits.connections = below(10'000'001);
+    if (coin()) result.limits.log_rate = between(1, 1'000'000);
+    if (result.limits.log_rate != 0 && coin()) result.limits.log_burst = below(1'000'001);
+    if (coin()) result.limits.cpus = static_cast<double>(between(1, 400'000)) / 100;
     return result;
   }
 

@@ -25,7 +25,9 @@ PROBE = os.path.join(os.environ["RTD_BUILD_DIR"], "tests", "daemon", "config", "
 # Problems that the parser finds in documents that the schema takes: relations between parts, the system's accounts, and
 # bounds that a pattern cannot express.
 BEYOND_SCHEMA = re.compile("|".join([
-    r'is not in "(plugins|sandboxes)"',
+    r'is not in "(plugins|sandboxes|tasks)"',
+    r"is no cron expression",
+    r"the task names itself|wait for each other in a circle",
     r"names no sandbox",
     r"there is no (user|group) .* on this system",
     r"has been given a role above",
@@ -33,9 +35,9 @@ BEYOND_SCHEMA = re.compile("|".join([
     r"socket's absolute path .* has \d+ bytes|is a folder",
     r"the duration .* is out of range|it is longer than 292 years|it has parts below a nanosecond",
     r"only its last number may have a fraction",
-    r"is shorter than initial_delay",
+    r"is shorter than initial_delay|can never be reached|is larger than heap_hard|has no effect without",
     r'the size ".*" is out of range|it is larger than 8191 PiB',  # written as a string
-    r"is no address to listen on: .*(no IP address|no IPv6 address|no number from 0 to 65535)",
+    r"is no address to listen on: .*(no IP address|no IPv6 address|no number from 0 to 65535|the port is 0)",
     r"must be a whole number .*, not the number [0-9]+\.0",       # a schema takes 4.0 for an integer
     r"must be a number of bytes .*, not the number [0-9]+\.0",
 ]))
@@ -78,7 +80,9 @@ def parts(document):
         if key == "tasks":
             sandboxes = {name: {} for name in document.get("sandboxes", {"default": {}})}
             for name, task in part.items():
-                yield key, {"plugins": document["plugins"], "sandboxes": sandboxes, "tasks": {name: task}}
+                named = {*task.get("after", []), *task.get("requires", [])}
+                others = {other: {"plugin": part[other]["plugin"], "entry": "run", "sandbox": "one"} for other in named}
+                yield key, {"plugins": document["plugins"], "sandboxes": sandboxes, "tasks": {name: task, **others}}
         else:
             yield key, {key: part}
 
@@ -201,7 +205,7 @@ class SchemaTest(unittest.TestCase):
         self.assertEqual(parsed["tasks"]["t"]["restart"].pop("policy"), "on-failure")
         # Durations have several spellings.
         for restart in (parsed["sandboxes"]["default"]["restart"], parsed["tasks"]["t"]["restart"]):
-            self.assertEqual(restart["window"], "1m")
+            self.assertEqual((restart["window"], restart["stable_after"]), ("1m", "10s"))
         self.assertEqual(parsed, document)
 
     def test_good_files_pass_both(self):

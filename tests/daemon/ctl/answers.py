@@ -40,3 +40,30 @@ TASKS = [task("greeter"), ended("probe", "failed", "failed", "cannot resolve 例
 LINE = {"seq": 1, "time": AT, "level": "warn", "sandbox": "default", "plugin": "hello", "task": "greeter",
         "source": "task", "message": "hi"}
 EVENT = {"seq": 4, "time": AT, "kind": "sandbox_exited", "sandbox": "default", "task": "", "message": "signal SIGSEGV"}
+
+COLLECTOR = {
+    "name": "default", "percent": 100, "memory_limit_bytes": None, "live_bytes": 2 << 20, "alloc_bytes": 3 << 20,
+    "goal_bytes": 4 << 20, "cycles_total": 7, "cycles_growth_total": 4, "cycles_forced_total": 2,
+    "cycles_period_total": 0, "cycles_task_limit_total": 1, "cycles_task_end_total": 0, "is_marking": False,
+    "background_seconds_total": 1.5, "idle_seconds_total": 0.0, "assist_seconds_total": 0.25,
+    "pause_seconds_total": 0.0123, "cpu_fraction": 0.015, "scanned_stack_bytes": 65536,
+    "scanned_global_bytes": 1 << 20, "limit_failures_total": 3, "memory_failures_total": 0,
+    "stops": {"bounds_seconds": [0.000001, 0.001], "counts": [9, 5, 0], "sum_seconds": 0.01},
+    "begin_pauses": {"bounds_seconds": [0.000001, 0.001], "counts": [9, 0, 5], "sum_seconds": 0.01},
+    "end_pauses": {"bounds_seconds": [0.000001, 0.001], "counts": [0, 0, 0], "sum_seconds": 0.0}}
+
+HEAP = dict(COLLECTOR, objects=1200, in_use_bytes=4 << 20, idle_bytes=1 << 20, released_bytes=1 << 19,
+            metadata_bytes=96 << 10, large_objects_total=4, large_objects_freed_total=3, tasks=[
+    {"name": "greeter", "plugin": "hello", "live_bytes": 1 << 20, "in_use_bytes": 2 << 20, "objects": 1000,
+     "allocated_bytes_total": 10 << 20, "soft_limit_bytes": 4 << 20, "hard_limit_bytes": 8 << 20,
+     "limit_waits_total": 5, "limit_failures_total": 1},
+    {"name": "alpha", "plugin": "hello", "live_bytes": 1024, "in_use_bytes": 8192, "objects": 10,
+     "allocated_bytes_total": 2048, "soft_limit_bytes": None, "hard_limit_bytes": None, "limit_waits_total": 0,
+     "limit_failures_total": 0}], size_classes=[
+    {"size": 16, "allocated_objects_total": 500, "freed_objects_total": 400, "objects": 100},
+    {"size": 512, "allocated_objects_total": 2, "freed_objects_total": 0, "objects": 2}])
+
+PATH = {"sandbox": "default", "object": {"address": "0xc000", "size": 64, "offset": 4, "task": ""},
+        "root": {"kind": "the stack of a green thread", "address": "0x7f00", "green_thread": 7, "place": ""},
+        "steps": [{"address": "0x2000", "size": 32, "offset": 8, "task": "greeter"}], "steps_left_out": 0,
+        "objects_looked_at": 12}

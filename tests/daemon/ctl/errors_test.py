@@ -70,7 +70,7 @@ class ErrorTest(unittest.TestCase):
         self.check(rtctl(server, "ps"), 5, "no\\x1b]0;owned\\x07\\nrtctl: all is well; \\x1b[2J")
 
     def test_an_older_daemon(self):
-        self.check(rtctl(self.serve({}), "gc"), 1, "there is no method \"gc\"; rtd is version 0.1.0")
+        self.check(rtctl(self.serve({}), "gc", "run"), 1, "there is no method \"gc.run\"; rtd is version 0.1.0")
 
     def test_another_protocol(self):
         server = self.serve(greeting=dict(GREETING, version="7.0.0", protocol=2))

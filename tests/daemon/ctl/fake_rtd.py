@@ -33,7 +33,8 @@ class FakeRtd:
         self._listener.bind(self.path)
         self._listener.listen(16)
         self._connections = []
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._acceptor = threading.Thread(target=self._accept, daemon=True)
+        self._acceptor.start()
 
     def __enter__(self):
         return self
@@ -42,6 +43,12 @@ class FakeRtd:
         self.close()
 
     def close(self):
+        if self._listener.fileno() < 0:
+            return
+        # Closing alone leaves the thread in accept(), on a number that the next server's listener gets: it would take that
+        # one's connections and answer them with this one's answers.
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._acceptor.join()
         self._listener.close()
         for connection in self._connections:
             try:

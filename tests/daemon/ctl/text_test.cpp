@@ -69,6 +69,7 @@ TEST(Paint, ColoursOnlyWhenAsked) {
 
 TEST(Tones, KnowTheStates) {
   EXPECT_EQ(tone_of_state("running"), tone::good);
+  EXPECT_EQ(tone_of_state("listening"), tone::good);
   EXPECT_EQ(tone_of_state("backoff"), tone::warning);
   EXPECT_EQ(tone_of_state("fatal"), tone::bad);
   EXPECT_EQ(tone_of_state("something new"), tone::plain);

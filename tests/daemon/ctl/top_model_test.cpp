@@ -92,6 +92,24 @@ TEST(TopModel, Sorts) {
   EXPECT_EQ(order_of_names(frame), "abc");
 }
 
+TEST(TopModel, ShowsHeapAndAllocationRate) {
+  top_model model;
+  json busy = task("busy", 1, 100);
+  busy["heap_bytes"] = 8 << 20;
+  busy["heap_allocated_bytes"] = 1 << 20;
+  EXPECT_EQ(model.update(sample(1, json::array({busy}))).tasks.at(0).allocation_rate, std::nullopt);
+  busy["heap_allocated_bytes"] = 5 << 20;
+  json idle = task("idle", 0, 100);
+  idle["heap_bytes"] = 9 << 20;
+  top_frame frame = model.update(sample(3, json::array({busy, idle})));
+  EXPECT_EQ(frame.tasks.at(0).allocation_rate, 2 << 20);
+  EXPECT_EQ(to_json(frame)["tasks"][0]["allocated_bytes_per_second"], 2 << 20);
+  EXPECT_NE(to_text(frame, "12:00:00", {}).find("8.0 MiB  2.0 MiB"), std::string::npos);
+  EXPECT_EQ(to_text(frame, "12:00:00", {true, false, 80, 0}).find("ALLOC/S"), std::string::npos);
+  sort_tasks(frame, top_order::heap);
+  EXPECT_EQ(order_of_names(frame), "idlebusy");
+}
+
 TEST(TopText, FitsTheScreen) {
   top_model model;
   json tasks = json::array();

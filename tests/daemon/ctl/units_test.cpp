@@ -29,6 +29,15 @@ TEST(FormatAge, HasNoNonsense) {
   EXPECT_EQ(format_age(1e300), "-");
 }
 
+TEST(ParseBytes, WantsAUnit) {
+  EXPECT_EQ(parse_bytes("0B"), 0U);
+  EXPECT_EQ(parse_bytes("16KiB"), 16U << 10);
+  EXPECT_EQ(parse_bytes("512MiB"), 512U << 20);
+  EXPECT_EQ(parse_bytes("2TiB"), std::uint64_t{2} << 40);
+  for (const char* wrong : {"", "512", "MiB", "1 MiB", "1MB", "-1MiB", "1.5MiB", "9223372036854775807KiB"})
+    EXPECT_EQ(parse_bytes(wrong), std::nullopt) << wrong;
+}
+
 TEST(FormatSeconds, KeepsThreeDigits) {
   EXPECT_EQ(format_seconds(0), "0s");
   EXPECT_EQ(format_seconds(0.00042), "420us");

@@ -44,6 +44,13 @@ class Crashes(unittest.TestCase):
         self.assertIn("(test_behaviour.so)", report["stack"][0])
         self.assert_frames(report, "follow", "null_dereference(rt::task&)", "rt::detail::task_state::run()")
 
+    def test_fault_at_a_large_address(self):
+        report = self.crash("touch_large_address", "SIGSEGV")
+        self.assert_culprit(report)
+        self.assertEqual((report["code"], report["address"]), ("SEGV_MAPERR", "0x600000000000"))
+        self.assertFalse(report["stack_overflow"])
+        self.assert_frames(report, "follow", "touch_large_address(rt::task&)")
+
     def test_stack_overflow(self):
         report = self.crash("overflow_stack", "SIGSEGV")
         self.assert_culprit(report)

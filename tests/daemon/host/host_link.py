@@ -174,12 +174,12 @@ class Host:
     def load(self, name, timeout=PATIENCE):
         return self.call("plugin.load", timeout=timeout, name="test-" + name.replace("_", "-"), path=plugin(name))
 
-    def send_start(self, entry, task=None, params=None, stack_size=0):
+    def send_start(self, entry, task=None, params=None, stack_size=0, **share):
         return self.send("task.start", id=task or entry.replace("_", "-"), plugin="test-behaviour", entry=entry,
-                         params=params or {}, stack_size=stack_size)
+                         params=params or {}, stack_size=stack_size, **share)
 
-    def start(self, entry, task=None, params=None, stack_size=0):
-        return self.answer(self.send_start(entry, task, params, stack_size))
+    def start(self, entry, task=None, params=None, stack_size=0, **share):
+        return self.answer(self.send_start(entry, task, params, stack_size, **share))
 
     def crash(self, timeout=PATIENCE):
         """Waits for the end of a host that crashes: (the crash report, how it ended)."""

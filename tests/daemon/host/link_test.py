@@ -125,7 +125,8 @@ class Configuring(unittest.TestCase):
             self.refused(host, "bad_request", "host.configure", sandbox="default", stack_size=4096)
             self.refused(host, "bad_request", "host.configure", sandbox="default", log_level="loud")
             answer = host.call("host.configure", sandbox="default", max_procs=0, stack_size=262144, log_level="info")
-            self.assertEqual(answer, {"pid": host.process.pid, "abi": 1, "version": "0.1.0"})
+            self.assertEqual(answer, {"pid": host.process.pid, "abi": 1, "version": "0.1.0", "layers": [],
+                                      "missing_layers": []})
 
     def test_shutdown_before(self):
         with Host(configure=False) as host:

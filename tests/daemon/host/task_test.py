@@ -1,4 +1,6 @@
 """Tasks in the real rtd-host: from start to every kind of end, their log, metrics and figures."""
+import os
+import re
 import time
 import unittest
 
@@ -65,6 +67,46 @@ class Tasks(unittest.TestCase):
         self.host.start("child_throws", "f")
         self.assertEqual(self.host.wait_state("f", "failed")["error"], "std::logic_error: a child went wrong")
 
+    def test_deadlock_fails_the_task(self):
+        self.host.start("deadlock", "d")
+        told = self.host.wait_state("d", "deadlocked")
+        self.assertEqual(told["error"], "deadlock: all 3 green threads of the task wait, and nothing is left that could "
+                                        "wake one")
+        self.assertEqual(self.host.wait_state("d", "failed")["error"], told["error"])
+        self.assertEqual(self.states("d"), ["running", "deadlocked", "failed"])
+        stacks = [event["message"] for event in self.host.events
+                  if event["event"] == "log" and event["message"].startswith("goroutine ")]
+        self.assertEqual(len(stacks), 3)
+        for state in ("[chan receive]", "[chan receive (nil chan)", "name: partner"):
+            self.assertTrue(any(state in stack for stack in stacks), (state, stacks))
+        self.assertEqual(self.tasks(), {})
+
+    def test_deadlock_that_is_only_reported(self):
+        self.host.call("task.start", id="d", plugin="test-behaviour", entry="deadlock", params={}, on_deadlock="report")
+        self.host.wait_state("d", "deadlocked")
+        self.assertEqual(self.tasks()["d"]["state"], "running")
+        self.host.call("task.stop", id="d", grace_seconds=30)
+        self.host.wait_state("d", "cancelled")
+        self.assertEqual(self.states("d"), ["running", "deadlocked", "unwinding", "cancelled"])
+
+    def test_deadlock_policy_that_does_not_exist(self):
+        with self.assertRaises(HostError) as refused:
+            self.host.call("task.start", id="d", plugin="test-behaviour", entry="deadlock", params={}, on_deadlock="panic")
+        self.assertEqual(refused.exception.kind, "bad_request")
+
+    def test_mutex_of_the_system_held_over_a_wait(self):
+        if os.environ.get("RTD_SANITIZE"):
+            self.skipTest("sanitizers have the functions of mutexes themselves")
+        self.host.start("hold_mutex_over_park", "h")
+        self.host.wait_log("done holding")
+        lines = [event for event in self.host.events if event["event"] == "log" and "holds a mutex" in event["message"]]
+        self.assertEqual(len(lines), 1, lines)
+        self.assertEqual((lines[0]["task"], lines[0]["level"]), ("h", "warn"))
+        text = lines[0]["message"]
+        self.assertIn("It waits at ", text)
+        self.assertIn("test_behaviour.so", text.split("; locked at ")[1])
+        self.assertEqual(self.host.call("stats")["runtime"]["os_lock_parks_total"], 3)
+
     def test_children_are_cancelled_when_the_entry_returns(self):
         self.host.start("leave_children", "p")
         self.host.wait_state("p", "completed")
@@ -77,7 +119,40 @@ class Tasks(unittest.TestCase):
         self.host.call("task.stop", id="s", grace_seconds=10)
         self.host.wait_state("s", "cancelled")
         self.host.wait_log("cleaned up")
-        self.assertEqual(self.states("s"), ["running", "cancelled"])
+        self.assertEqual(self.states("s"), ["running", "unwinding", "cancelled"])
+
+    def test_drain_lets_a_task_finish(self):
+        self.host.start("drain_politely", "d")
+        self.host.wait_state("d", "running")
+        self.host.call("task.stop", id="d", drain_seconds=60, cancel_seconds=60, grace_seconds=60)
+        self.host.wait_state("d", "completed")
+        self.host.wait_log("finished what it had")
+        self.assertEqual(self.states("d"), ["running", "draining", "completed"])
+
+    def test_each_rung_is_left_when_its_time_is_over(self):
+        self.host.start("obey_context", "c")
+        self.host.wait_state("c", "running")
+        self.host.call("task.stop", id="c", drain_seconds=0.05, cancel_seconds=60, grace_seconds=60)
+        self.host.wait_state("c", "completed")
+        self.host.wait_log("its context ended")
+        self.assertEqual(self.states("c"), ["running", "draining", "cancelling", "completed"])
+        self.host.start("ignore_stop", "i")
+        self.host.wait_state("i", "running")
+        self.host.call("task.stop", id="i", drain_seconds=0.05, cancel_seconds=0.05, grace_seconds=0.05)
+        self.host.wait_state("i", "stuck")
+        self.assertEqual(self.states("i"), ["running", "draining", "cancelling", "unwinding", "stuck"])
+
+    def test_a_second_stop_hurries_the_first(self):
+        self.host.start("wait_for_stop", "w")
+        self.host.wait_state("w", "running")
+        self.host.call("task.stop", id="w", drain_seconds=600, cancel_seconds=600, grace_seconds=60)
+        self.host.call("task.stop", id="w", drain_seconds=600, cancel_seconds=600, grace_seconds=60)
+        self.host.wait_state("w", "draining")
+        self.assertEqual([task["id"] for task in self.host.call("stats")["tasks"]], ["w"])
+        self.assertEqual(self.states("w"), ["running", "draining"])
+        self.host.call("task.stop", id="w", grace_seconds=60)
+        self.host.wait_state("w", "cancelled")
+        self.assertEqual(self.states("w"), ["running", "draining", "unwinding", "cancelled"])
 
     def test_stop_that_is_ignored(self):
         self.host.start("ignore_stop", "i")
@@ -90,7 +165,7 @@ class Tasks(unittest.TestCase):
         self.host.call("task.stop", id="i", grace_seconds=0)
         time.sleep(0.2)
         self.host.call("stats")
-        self.assertEqual(self.states("i"), ["running", "stuck"])
+        self.assertEqual(self.states("i"), ["running", "unwinding", "stuck"])
 
     def test_tasks_that_spin_on_every_processor(self):
         self.host.start("spin", "s", {"count": ["8"]})
@@ -176,8 +251,15 @@ class Tasks(unittest.TestCase):
             ("bad_request", "task.start", {"id": "Not a name", "plugin": "test-behaviour", "entry": "complete"}),
             ("bad_request", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "print", "stack_size": 5}),
             ("bad_request", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "print", "params": {"a": 1}}),
+            ("bad_request", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "print", "weight": 0}),
+            ("bad_request", "task.start", {"id": "x", "plugin": "test-behaviour", "entry": "print", "class": "batch"}),
+            ("bad_request", "task.share", {"id": "w", "weight": 10001}),
+            ("bad_request", "task.share", {"id": "w", "class": "idle"}),
+            ("no_such_task", "task.share", {"id": "x", "weight": 1}),
             ("no_such_task", "task.stop", {"id": "x"}),
             ("bad_request", "task.stop", {"id": "w", "grace_seconds": -1}),
+            ("bad_request", "task.stop", {"id": "w", "drain_seconds": -1}),
+            ("bad_request", "task.stop", {"id": "w", "cancel_seconds": 1e9}),
             ("bad_request", "task.stop", {"id": "w", "grace_seconds": "5"}),
             ("no_such_plugin", "plugin.unload", {"name": "nope"}),
             ("bad_request", "set", {}),
@@ -191,6 +273,16 @@ class Tasks(unittest.TestCase):
                     self.host.call(method, **params)
                 self.assertEqual(caught.exception.kind, kind, caught.exception.message)
         self.assertEqual(list(self.tasks()), ["w"])
+
+    def test_weight_and_class_of_a_task(self):
+        self.host.start("wait_for_stop", "w", weight=1)
+        self.host.start("wait_for_stop", "l", **{"class": "latency"})
+        self.host.wait_state("w", "running")
+        for weight, word in ((1, "normal"), (10000, "latency"), (100, "normal")):
+            self.host.call("task.share", id="w", weight=weight, **{"class": word})
+        for name in ("w", "l"):
+            self.host.call("task.stop", id=name)
+            self.host.wait_state(name, "cancelled")
 
     def test_stack_size_of_a_task(self):
         self.host.start("wait_for_stop", "w", stack_size=1 << 20)
@@ -218,20 +310,25 @@ class Figures(unittest.TestCase):
             self.assertEqual(len(runtime["local_queue_lengths"]), 3)
             self.assertEqual(len(runtime["busy_seconds_total"]), 3)
             self.assertIn(runtime["stack_guard"], ("guard_install", "mprotect"))
-            self.assertEqual(len(runtime["run_queue_wait_buckets"]), len(stats["wait_bounds"]) + 1)
-            self.assertEqual(stats["wait_bounds"], sorted(stats["wait_bounds"]))
+            self.assertEqual(len(runtime["run_queue_wait_buckets"]), len(stats["duration_bounds"]) + 1)
+            self.assertEqual(len(runtime["slice_buckets"]), len(stats["duration_bounds"]) + 1)
+            self.assertEqual(stats["duration_bounds"], sorted(stats["duration_bounds"]))
             self.assertGreaterEqual(runtime["green_threads"], 1)
             self.assertGreater(stats["malloc"]["arena_bytes"] + (1 if host_link.SANITIZE else 0), 0)
-            fields = self.fields_of_the_header()
+            fields = self.fields_of_the_header("runtime.h", "runtime_stats")
             self.assertEqual(set(runtime), fields)
+            self.assertEqual(set(stats["gc"]), self.fields_of_the_header("gc_stats.h", "gc_stats"))
+            # Rings of pauses and times in nanoseconds go as seconds and quantiles.
+            told_otherwise = {"alloc", "last_gc", "pause_total_ns", "pause_ns", "pause_end", "size"}
+            instead = {"by_size", "last_gc_seconds", "pause_total_seconds", "pause_quantiles"}
+            self.assertEqual(set(stats["heap"]) - instead, self.fields_of_the_header("gc.h", "mem_stats") - told_otherwise)
+            self.assertEqual(len(stats["gc"]["stop_buckets"]), len(stats["duration_bounds"]) + 1)
 
-    def fields_of_the_header(self):
-        import os
-        import re
-        path = os.path.join(os.environ["RTD_SOURCE_DIR"], "runtime/include/rt/runtime.h")
+    def fields_of_the_header(self, header, structure):
+        path = os.path.join(os.environ["RTD_SOURCE_DIR"], "runtime/include/rt", header)
         with open(path, encoding="utf-8") as file:
             text = file.read()
-        body = text.split("struct runtime_stats {")[1].split("\n};")[0]
+        body = text.split("struct " + structure + " {")[1].split("\n};")[0]
         return set(re.findall(r"^\s+[\w:<>]+ (\w+)(?: = [^;]+)?;", body, re.M))
 
     def test_max_procs(self):
@@ -247,19 +344,22 @@ class Figures(unittest.TestCase):
             host.start("wait_for_stop", "w")
             host.start("leave_children", "other")
             host.wait_log("waiting until stopped")
-            every = host.call("stacks")["text"]
-            self.assertRegex(every, r"goroutine \d+ \[sleep")
+            # What it waits for was said before it slept.
+            deadline = time.monotonic() + host_link.PATIENCE
+            while not re.search(r"goroutine \d+ \[sleep[^]]*\] \{task: w", host.call("stacks")["text"]):
+                self.assertLess(time.monotonic(), deadline, "it does not sleep")
             mine = host.call("stacks", task="w", limit=10)["text"]
             self.assertEqual(mine.count("goroutine "), 1)
             self.assertIn("task: w", mine)
-            self.assertIn("sleep_until", mine)
+            self.assertIn("park_for_sleep", mine)
             self.assertEqual(host.call("stacks", task="nobody")["text"], "")
             self.assertIn("more green threads are not shown", host.call("stacks", limit=1)["text"])
 
     def test_gc(self):
         with Host() as host:
             released = host.call("gc")
-            self.assertEqual(set(released), {"stack_bytes", "malloc_bytes", "duration_seconds"})
+            self.assertEqual(set(released), {"live_bytes", "heap_bytes", "stack_bytes", "malloc_bytes", "duration_seconds"})
+            self.assertGreaterEqual(host.call("stats")["gc"]["cycles_forced_total"], 1)
 
     def test_idle_host_uses_no_processor_time(self):
         with Host() as host:

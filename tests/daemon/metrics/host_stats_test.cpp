@@ -50,13 +50,25 @@ json gauge(const std::string& name, json labels = json::object(), json value = 1
 TEST(host_stats, reads_everything) {
   const host_snapshot snapshot = parsed(full_answer());
   EXPECT_EQ(snapshot.runtime.procs, 2u);
+  EXPECT_EQ(snapshot.runtime.threads_frozen, 4u);
+  EXPECT_EQ(snapshot.runtime.threads_ended_total, 22u);
+  EXPECT_EQ(snapshot.runtime.threads_refused_total, 13u);
   EXPECT_EQ(snapshot.runtime.waiting, 94u);
+  EXPECT_EQ(snapshot.runtime.preempt_signals_total, 26u);
+  EXPECT_EQ(snapshot.runtime.freezes_total, 25u);
+  EXPECT_EQ(snapshot.runtime.retakes_total, 14u);
   EXPECT_EQ(snapshot.runtime.busy_seconds_total, (std::vector<double>{12.5, 7.25}));
+  EXPECT_EQ(snapshot.runtime.mutex_wait_seconds_total, 4.5);
+  EXPECT_EQ(snapshot.runtime.runtime_lock_wait_seconds_total, 0.125);
   EXPECT_EQ(snapshot.runtime.run_queue_wait.count(), 18u);
+  EXPECT_EQ(snapshot.runtime.slice.count(), 32u);
+  EXPECT_EQ(snapshot.runtime.slice.sum, 1.25);
   EXPECT_EQ(snapshot.runtime.stack_guard, "guard_install");
   EXPECT_EQ(snapshot.runtime.net_events_total, 2000u);
   ASSERT_EQ(snapshot.tasks.size(), 1u);
   EXPECT_EQ(snapshot.find_task("greeter")->status, "40 clients");
+  EXPECT_EQ(snapshot.find_task("greeter")->queue_waits, 8u);
+  EXPECT_EQ(snapshot.find_task("greeter")->queue_wait_seconds, 0.125);
   EXPECT_EQ(snapshot.find_task("other"), nullptr);
   ASSERT_EQ(snapshot.metrics.size(), 3u);
   EXPECT_EQ(snapshot.metrics[0].series[1].value, 3);
@@ -111,8 +123,8 @@ TEST(host_stats, numbers_must_be_in_range) {
   EXPECT_NE(with("/runtime/busy_seconds_total/0", std::numeric_limits<double>::infinity()), "none");
   EXPECT_NE(with("/runtime/busy_seconds_total/0", std::nan("")), "none");
   EXPECT_NE(with("/runtime/stack_guard", "none"), "none");
-  EXPECT_NE(with("/wait_bounds", {0.1, 0.1, 1.0}), "none");
-  EXPECT_NE(with("/wait_bounds", {0.1, 0.2}), "none") << "one bucket too many";
+  EXPECT_NE(with("/duration_bounds", {0.1, 0.1, 1.0}), "none");
+  EXPECT_NE(with("/duration_bounds", {0.1, 0.2}), "none") << "one bucket too many";
   EXPECT_NE(with("/runtime/local_queue_lengths", json(std::vector<int>(1025, 0))), "none");
   EXPECT_NE(with("/tasks/0/id", "../etc"), "none");
   EXPECT_NE(with("/tasks/0/cpu_seconds", -1), "none");
@@ -274,7 +286,13 @@ TEST(keep_monotonic, totals_do_not_fall) {
   later["runtime"]["switches_total"] = 100;
   later["runtime"]["steals_total"] = 18;
   later["runtime"]["green_threads"] = 1;
+  later["runtime"]["threads_frozen"] = 3;
+  for (const char* total :
+       {"threads_ended_total", "threads_refused_total", "preempt_signals_total", "freezes_total", "retakes_total"}) {
+    later["runtime"][total] = 0;
+  }
   later["runtime"]["busy_seconds_total"] = {1.0, 8.0, 0.5};
+  later["runtime"]["mutex_wait_seconds_total"] = 1.0;
   later["runtime"]["run_queue_wait_buckets"] = {11, 4, 1, 2};
   later["runtime"]["run_queue_wait_seconds_sum"] = 0.5;
   later["logs_dropped_total"] = 0;
@@ -287,7 +305,14 @@ TEST(keep_monotonic, totals_do_not_fall) {
   EXPECT_EQ(now.runtime.switches_total, 123456u);
   EXPECT_EQ(now.runtime.steals_total, 18u);
   EXPECT_EQ(now.runtime.green_threads, 1u) << "no total";
+  EXPECT_EQ(now.runtime.threads_frozen, 3u) << "no total";
+  EXPECT_EQ(now.runtime.threads_ended_total, 22u);
+  EXPECT_EQ(now.runtime.threads_refused_total, 13u);
+  EXPECT_EQ(now.runtime.preempt_signals_total, 26u);
+  EXPECT_EQ(now.runtime.freezes_total, 25u);
+  EXPECT_EQ(now.runtime.retakes_total, 14u);
   EXPECT_THAT(now.runtime.busy_seconds_total, ElementsAre(12.5, 8.0, 0.5));
+  EXPECT_EQ(now.runtime.mutex_wait_seconds_total, 4.5);
   EXPECT_THAT(now.runtime.run_queue_wait.counts, ElementsAre(11, 5, 1, 2));
   EXPECT_EQ(now.runtime.run_queue_wait.sum, 0.75);
   EXPECT_EQ(now.logs_dropped_total, 5u);

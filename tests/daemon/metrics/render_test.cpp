@@ -90,7 +90,7 @@ TEST(page, a_full_snapshot_shows_every_family_with_its_labels) {
     for (std::size_t at = line.find('{'); at != std::string::npos && line[at] != '}';) {
       const std::size_t equals = line.find('=', at);
       const std::string label = line.substr(at + 1, equals - at - 1);
-      if (label != "le") labels += (labels.empty() ? "" : ", ") + label;
+      if (label != "le" && label != "quantile") labels += (labels.empty() ? "" : ", ") + label;
       at = line.find('"', equals + 2) + 1;
     }
     labels_seen[sample].insert(labels);
@@ -100,6 +100,14 @@ TEST(page, a_full_snapshot_shows_every_family_with_its_labels) {
     EXPECT_EQ(labels_seen[family.name], std::set<std::string>{family.labels}) << family.name;
   }
   EXPECT_EQ(types.size(), all_families().size() + 3) << "and those of the task";
+}
+
+TEST(page, each_version_of_a_plugin_that_is_in_memory) {
+  const std::string text = render(full_snapshot());
+  for (const char* version : {"1.0.0", "0.9.0"})
+    EXPECT_THAT(text, HasSubstr("rtd_plugin_info{sandbox=\"default\",plugin=\"hello\",version=\"" +
+                                std::string(version) + "\",abi=\"1\"} 1\n"));
+  EXPECT_THAT(text, HasSubstr("rtd_plugin_replacements_total{plugin=\"hello\",result=\"failed\"} 0\n"));
 }
 
 TEST(page, is_clean_for_promtool) {
@@ -146,7 +154,7 @@ TEST(page, shows_task_metrics_with_their_origin) {
 
 TEST(page, the_first_user_of_a_name_keeps_it) {
   daemon_snapshot snapshot = full_snapshot();
-  snapshot.sandboxes[0].tasks.push_back({"second", "other", "running", 0, {}});
+  snapshot.sandboxes[0].tasks.push_back({"second", "other", "running", 0, 0, {}});
   add_metric(snapshot, "second", "hello_clients", metric_type::histogram, "Connected clients.");
   add_metric(snapshot, "second", "hello_delay_seconds", metric_type::histogram, "Another help.");
   add_metric(snapshot, "second", "shared", metric_type::gauge);
@@ -162,6 +170,26 @@ TEST(page, the_first_user_of_a_name_keeps_it) {
                               "shared{sandbox=\"default\",plugin=\"other\",task=\"second\"} 1\n"));
 }
 
+TEST(page, shows_each_figure_of_threads_and_preemption_under_its_own_name) {
+  const std::string text = render(full_snapshot());
+  for (const char* line : {
+           "rtd_sched_threads{sandbox=\"default\",state=\"running\"} 2\n",
+           "rtd_sched_threads{sandbox=\"default\",state=\"idle\"} 2\n",
+           "rtd_sched_threads{sandbox=\"default\",state=\"blocked\"} 1\n",
+           "rtd_sched_threads{sandbox=\"default\",state=\"frozen\"} 4\n",
+           "rtd_sched_threads_created_total{sandbox=\"default\"} 31\n",
+           "rtd_sched_threads_ended_total{sandbox=\"default\"} 22\n",
+           "rtd_sched_threads_refused_total{sandbox=\"default\"} 13\n",
+           "rtd_sched_preempt_requests_total{sandbox=\"default\"} 8\n",
+           "rtd_sched_preemptions_total{sandbox=\"default\"} 7\n",
+           "rtd_sched_preempt_signals_total{sandbox=\"default\"} 26\n",
+           "rtd_sched_freezes_total{sandbox=\"default\"} 25\n",
+           "rtd_sched_retakes_total{sandbox=\"default\"} 14\n",
+       }) {
+    EXPECT_THAT(text, HasSubstr(std::string("\n") + line));
+  }
+}
+
 TEST(page, a_host_cannot_speak_for_tasks_that_are_not_its_own) {
   daemon_snapshot snapshot = full_snapshot();
   add_metric(snapshot, "stranger", "strange", metric_type::gauge);
@@ -174,7 +202,7 @@ TEST(page, tasks_beyond_the_cap_are_summed_up) {
   std::vector<task_figures>& tasks = snapshot.sandboxes[0].tasks;
   tasks.clear();
   for (int i = 0; i < 1010; ++i) {
-    tasks.push_back({"t" + std::to_string(i), i % 2 == 0 ? "even" : "odd", "running", 3, {{"ok", 2}}});
+    tasks.push_back({"t" + std::to_string(i), i % 2 == 0 ? "even" : "odd", "running", 3, 1, {{"ok", 2}}});
     host_task in_host;
     in_host.id = tasks.back().name;
     in_host.green_threads = 10;

@@ -27,7 +27,14 @@ TEST(backoff, begins_anew_after_a_stable_run) {
   backoff delays({.initial_delay = 100ms, .max_delay = 30s});
   for (int i = 0; i < 8; ++i) delays.next(at(i * 1s), 0s);
   EXPECT_GT(*delays.next(at(9s), 9s), 1s);
-  EXPECT_LE(*delays.next(at(20s), backoff::stable_run), 120ms);
+  EXPECT_LE(*delays.next(at(20s), 10s), 120ms);
+}
+
+TEST(backoff, stable_is_what_the_settings_say) {
+  backoff delays({.initial_delay = 100ms, .max_delay = 30s, .stable_after = 1min});
+  for (int i = 0; i < 8; ++i) delays.next(at(i * 1s), 59s);
+  EXPECT_GT(*delays.next(at(9s), 59s), 1s);
+  EXPECT_LE(*delays.next(at(20s), 1min), 120ms);
 }
 
 TEST(backoff, gives_up_within_the_window_only) {

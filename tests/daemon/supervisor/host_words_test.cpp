@@ -5,6 +5,7 @@
 #include "daemon/protocol/json.h"
 #include "daemon/supervisor/crash_report.h"
 #include "daemon/supervisor/crash_store.h"
+#include "daemon/supervisor/host_start.h"
 #include "daemon/supervisor/output_lines.h"
 #include "daemon/supervisor/plugin_info.h"
 #include "temporary_folder.h"
@@ -117,6 +118,20 @@ TEST(output, lines_and_pieces) {
   EXPECT_EQ(seen[0].size(), output_lines::longest);
   EXPECT_EQ(seen[2].size(), 10'000 - 2 * output_lines::longest);
   EXPECT_EQ(seen[3], "end");
+}
+
+TEST(configuration, the_collector_is_told_its_limit) {
+  config::sandbox settings;
+  settings.limits.memory = 64U << 20;
+  nlohmann::json params = make_collector_params(settings);
+  EXPECT_EQ(params["gc_percent"], 100);
+  EXPECT_GT(params["memory_limit"], 0);
+  EXPECT_LE(params["memory_limit"], (64U << 20) / 10 * 9) << "less where this test's own control group has less";
+  settings.gc = {-1, 20U << 20};
+  params = make_configure_params("default", settings, log_level::info);
+  EXPECT_EQ(params["gc_percent"], -1);
+  EXPECT_EQ(params["memory_limit"], 20U << 20);
+  EXPECT_EQ(params["sandbox"], "default");
 }
 
 TEST(output, stops_when_it_is_told) {

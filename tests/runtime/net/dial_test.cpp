@@ -2,11 +2,11 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <vector>
 
+#include "tests/runtime/net/full_unix_socket.h"
 #include "tests/runtime/net/net_fixture.h"
 
 namespace rt::net::testing {
@@ -22,8 +22,8 @@ class full_port {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    ::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
-    ::listen(fd_, 0);
+    EXPECT_EQ(::bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+    EXPECT_EQ(::listen(fd_, 0), 0);
     socklen_t length = sizeof address;
     getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length);
     port_ = ntohs(address.sin_port);
@@ -107,33 +107,20 @@ TEST_P(dial_on, cancel_while_connecting) {
 
 TEST_P(dial_on, unix_socket_with_a_full_queue_waits_for_room) {
   run([] {
-    std::string name = "rt-net-full-" + std::to_string(getpid());
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_un address{};
-    address.sun_family = AF_UNIX;
-    name.copy(address.sun_path + 1, name.size());
-    auto length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-    ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), length), 0);
-    ASSERT_EQ(::listen(fd, 0), 0);
-    std::vector<conn> first;
+    full_unix_socket full;
     std::error_code error;
-    while (true) {
-      conn one = dial_until("unix", "@" + name, now() + 50ms, error);
-      if (error) break;
-      first.push_back(one);
-    }
+    dial_until("unix", full.address(), now() + 5ms, error);
     EXPECT_EQ(error, errc::timed_out);
     std::atomic<bool> connected{false};
     wait_group done;
     done.go([&] {
-      EXPECT_TRUE(dial_until("unix", "@" + name, now() + tolerance));
+      EXPECT_TRUE(dial_until("unix", full.address(), now() + tolerance));
       connected = true;
     });
     sleep_for(20ms);
     EXPECT_FALSE(connected.load());
-    close(accept(fd, nullptr, nullptr));
+    full.accept_one();
     done.wait();
-    close(fd);
   });
 }
 

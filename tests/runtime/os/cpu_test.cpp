@@ -78,4 +78,32 @@ TEST(cpu, unreadable_and_senseless_files_are_no_limit) {
   EXPECT_LT(rt::os::cgroup_cpu_quota(root.text()), 0);
 }
 
+TEST(memory, no_cgroup_is_no_limit) {
+  fake_root root;
+  EXPECT_EQ(rt::os::cgroup_memory_limit(root.text()), 0U);
+}
+
+TEST(memory, the_smallest_limit_of_all_ancestors_counts) {
+  fake_root root;
+  root.write("/proc/self/cgroup", "0::/a/b/c\n");
+  root.write("/proc/self/mountinfo", "30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw\n");
+  root.write("/sys/fs/cgroup/a/b/c/memory.max", "max\n");
+  root.write("/sys/fs/cgroup/a/b/memory.max", "134217728\n");
+  root.write("/sys/fs/cgroup/a/memory.max", "1073741824\n");
+  EXPECT_EQ(rt::os::cgroup_memory_limit(root.text()), 128U << 20);
+  EXPECT_LT(rt::os::cgroup_cpu_quota(root.text()), 0);
+}
+
+TEST(memory, the_first_versions_word_for_no_limit_is_none) {
+  fake_root root;
+  root.write("/proc/self/cgroup", "4:cpu,cpuacct:/x\n3:memory:/y\n");
+  root.write("/proc/self/mountinfo",
+             "31 23 0:27 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n"
+             "32 23 0:28 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n");
+  root.write("/sys/fs/cgroup/memory/y/memory.limit_in_bytes", "9223372036854771712\n");
+  EXPECT_EQ(rt::os::cgroup_memory_limit(root.text()), 0U);
+  root.write("/sys/fs/cgroup/memory/y/memory.limit_in_bytes", "67108864\n");
+  EXPECT_EQ(rt::os::cgroup_memory_limit(root.text()), 64U << 20);
+}
+
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <cstdint>
 #include <thread>
 #include <vector>
 
@@ -37,6 +39,19 @@ TEST(spin_lock, try_lock_fails_on_a_held_one) {
   std::thread([&] { EXPECT_FALSE(lock.try_lock()); }).join();
   lock.unlock();
   EXPECT_FALSE(lock.is_locked());
+}
+
+TEST(spin_lock, waits_are_counted) {
+  const std::uint64_t before = rt::os::lock_wait_cycles();
+  spin_lock lock(lock_rank::channel);
+  for (int i = 0; i < 100; ++i) spin_guard guard(lock);
+  EXPECT_EQ(rt::os::lock_wait_cycles(), before) << "nobody has waited";
+  std::atomic<std::uint32_t> word{0};
+  for (int i = 0; i < 8; ++i) {  // one wait in eight is measured
+    rt::os::lock_word_slow(word);
+    word = 0;
+  }
+  EXPECT_GT(rt::os::lock_wait_cycles(), before);
 }
 
 #if RT_DEBUG_CHECKS

@@ -9,7 +9,7 @@ namespace {
 TEST(worker_slot, is_null_on_foreign_threads_and_belongs_to_one_thread) {
   EXPECT_EQ(rt::os::worker_slot(), nullptr);
   std::thread([] {
-    int mine = 0;
+    rt::os::worker_head mine;
     rt::os::set_worker_slot(&mine);
     EXPECT_EQ(rt::os::worker_slot(), &mine);
     std::thread([] { EXPECT_EQ(rt::os::worker_slot(), nullptr); }).join();

@@ -1,6 +1,9 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include <algorithm>
+#include <climits>
+
 #include "rt/rt.h"
 #include "tests/runtime/in_runtime.h"
 
@@ -24,11 +27,14 @@ TEST(idle, means_no_wake_ups) {
     rt::scope scope;
     for (int i = 0; i < rt_test::scaled(10000); ++i) scope.go([&] { never.recv(); });
     rt::sleep_for(300ms);  // the monitor notices that all is quiet
-    rt::chan<long> result;
-    long before = voluntary_switches();
-    rt::sleep_for(1s);
-    long woken = voluntary_switches() - before;
-    EXPECT_LT(woken, 12) << "the one timer costs a few, a poll each second or each 10 ms would cost more";
+    // The quietest of some seconds: on a busy machine it takes a while until everybody has come to rest.
+    long fewest = LONG_MAX;
+    for (int i = 0; i < 10 && fewest >= 8; ++i) {
+      long before = voluntary_switches();
+      rt::sleep_for(1s);
+      fewest = std::min(fewest, voluntary_switches() - before);
+    }
+    EXPECT_LT(fewest, 8) << "the one timer costs a few, a poll each 100 ms or each 10 ms would cost more";
     scope.cancel();
     scope.wait();
   });

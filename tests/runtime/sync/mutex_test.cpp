@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <memory>
 #include <mutex>
@@ -98,6 +99,34 @@ TEST_P(mutexes, may_be_destroyed_right_after_the_last_unlock) {
       mutex->unlock();
       mutex.reset();
       done.recv();
+    }
+  });
+}
+
+// The first who waits at a place ends the unlocking with plain stores there: each mutex of the array has one of its
+// own.
+TEST_P(mutexes, the_first_to_wait_meets_an_unlock) {
+  run([] {
+    struct alignas(16) guarded {
+      rt::mutex mutex;
+      int count = 0;
+    };
+    constexpr int times = 30;
+    auto all = std::make_unique<std::array<guarded, 1024>>();
+    for (guarded& one : *all) {
+      rt::wait_group group;
+      for (int i = 0; i < 2; ++i) {
+        group.go([&] {
+          for (int j = 0; j < times; ++j) {
+            std::scoped_lock lock(one.mutex);
+            int before = one.count;
+            if (j % 8 == 7) rt::yield();
+            one.count = before + 1;
+          }
+        });
+      }
+      group.wait();
+      EXPECT_EQ(one.count, 2 * times);
     }
   });
 }

@@ -38,6 +38,27 @@ TEST(exception_text, copes_with_everything_that_can_be_thrown) {
   EXPECT_EQ(exception_text(nullptr), "no exception");
 }
 
+TEST(exception_text, tells_what_is_nested) {
+  auto nested = [](int levels) {
+    std::exception_ptr made = std::make_exception_ptr(std::runtime_error("level 0"));
+    for (int i = 1; i <= levels; ++i) {
+      try {
+        std::rethrow_exception(made);
+      } catch (...) {
+        try {
+          std::throw_with_nested(std::logic_error("level " + std::to_string(i)));
+        } catch (...) {
+          made = std::current_exception();
+        }
+      }
+    }
+    return exception_text(made);
+  };
+  EXPECT_EQ(nested(2),
+            "std::logic_error: level 2; caused by std::logic_error: level 1; caused by std::runtime_error: level 0");
+  EXPECT_EQ(nested(1000).find("level 900"), std::string::npos);
+}
+
 TEST(exception_text, is_printable_and_bounded) {
   EXPECT_EQ(text_of(std::runtime_error("a\nb\x1b")), "std::runtime_error: a\\nb\\x1b");
   EXPECT_LE(text_of(std::runtime_error(std::string(100'000, 'x'))).size(), 4096u);

@@ -1,0 +1,144 @@
+#include "runtime/gc/stack_roots.h"
+
+#include <algorithm>
+
+#include "runtime/os/clock.h"
+#include "runtime/os/signal.h"
+#include "runtime/sched/fast_path.h"
+#include "runtime/sched/scan_list.h"
+
+namespace rt::detail {
+
+namespace {
+
+// How many slots of stacks a member of the team takes in a row.
+constexpr std::size_t slots_in_row = 64;
+// How much of a stack is looked at in the first stop, in bytes: some 5 us.
+constexpr std::ptrdiff_t most_of_hint = 8192;
+
+// At rest: nobody runs it, and nobody will before the caller is done.
+std::uint64_t scan_at_rest(marker& into, const green_thread& one) noexcept {
+  stack_extent used = extent_of(one);
+  into.scan(used.low, used.high);
+  if (one.interrupted != nullptr) {
+    os::saved_registers registers = os::registers_of(one.interrupted);
+    into.scan(registers.low, registers.high);
+  }
+  return static_cast<std::uint64_t>(used.high - used.low);
+}
+
+void scan_whole(marker& into, const green_thread& one) noexcept { into.scan(one.stack_low(), one.stack_high()); }
+
+// True when it was parked and has been scanned; its bytes are added.
+bool scan_if_parked(marker& into, green_thread& one, std::uint64_t& bytes) noexcept {
+  if (!park_word::begin_scan(one.park)) return false;
+  bytes += scan_at_rest(into, one);
+  if (park_word::end_scan(one.park)) {
+    ran_since_scan.add(one);
+    the_scheduler()->make_ready(nullptr, one);
+  }
+  return true;
+}
+
+}  // namespace
+
+// Nothing here is written by the owner of the descriptor while the stack is at rest; while it may run, what is read is
+// a hint.
+RT_GC_UNSEEN stack_extent extent_of(const green_thread& one) noexcept {
+  const char* low = one.stack_low();
+  const char* high = one.stack_high();
+  const auto* top = static_cast<const char*>(*const_cast<void* const volatile*>(&one.flow.stack_pointer));
+  // Code that has switched to a stack of its own: what it had used of this one is not known.
+  return {top >= low && top <= high ? top : low, high};
+}
+
+std::uint64_t scan_parked_stacks(marker& into, std::size_t index, std::size_t members) noexcept {
+  std::uint64_t bytes = 0;
+  std::size_t number = 0;
+  stacks().for_each_slot([&](const stack_slot& slot) {
+    if (number++ / slots_in_row % members != index) return;
+    green_thread& one = *descriptor_of(slot.base, slot.size, slot.index);
+    phase where = one.where.load(std::memory_order_acquire);  // pairs with spawn_prepare
+    if (where == phase::unused || scan_if_parked(into, one, bytes)) return;
+    ran_since_scan.add(one);
+    // It may begin to run, and what is seen then is not what it will be. But what it holds now is likely to be what it
+    // holds at the end, and need not be marked in the pause.
+    if (where == phase::runnable || where == phase::prepared) {
+      stack_extent used = extent_of(one);
+      into.scan(used.low, used.high);
+      bytes += static_cast<std::uint64_t>(used.high - used.low);
+    }
+  });
+  return bytes;
+}
+
+std::size_t scan_returned_stacks(marker& into) noexcept {
+  std::size_t left = 0;
+  std::uint64_t bytes = 0;
+  for (green_thread* one = ran_since_scan.take_all(); one != nullptr;) {
+    green_thread* next = scan_list::next(*one);
+    if (one->where.load(std::memory_order_acquire) != phase::unused && !scan_if_parked(into, *one, bytes)) {
+      ran_since_scan.add(*one);
+      ++left;
+    }
+    one = next;
+  }
+  return left;
+}
+
+stack_counts scan_stopped_stacks(marker& into, bool all) noexcept {
+  stack_counts counts;
+  auto scan_one = [&](green_thread& one) {
+    phase where = one.where.load(std::memory_order_acquire);
+    if (where == phase::unused || where == phase::blocking) return;  // below
+    counts.bytes += scan_at_rest(into, one);
+    ++counts.stacks;
+  };
+  if (all) {
+    stacks().for_each_slot([&](const stack_slot& slot) { scan_one(*descriptor_of(slot.base, slot.size, slot.index)); });
+  } else {
+    for (green_thread* one = ran_since_scan.take_all(); one != nullptr;) {
+      green_thread* next = scan_list::next(*one);
+      if (one->where.load(std::memory_order_acquire) != phase::unused) {
+        // The world may have to go on once more: who is parked needs no further scan, if it stays so.
+        if (!scan_if_parked(into, *one, counts.bytes)) {
+          scan_one(*one);
+          ran_since_scan.add(*one);
+        }
+      }
+      one = next;
+    }
+  }
+  the_scheduler()->for_each_interrupted([&](const green_thread& one, bool registers_saved) {
+    if (registers_saved) {
+      counts.bytes += scan_at_rest(into, one);
+    } else {
+      scan_whole(into, one);
+    }
+    ++counts.stacks;
+  });
+  return counts;
+}
+
+void scan_interrupted(marker& into) noexcept {
+  the_scheduler()->for_each_interrupted([&](const green_thread& one, bool registers_saved) {
+    if (registers_saved) {
+      scan_at_rest(into, one);
+    } else {
+      scan_whole(into, one);
+    }
+  });
+}
+
+void scan_who_made_way(marker& into, std::int64_t until) noexcept {
+  int procs = the_scheduler()->proc_limit();
+  for (int i = 0; i < procs && os::nanotime() < until; ++i) {
+    const green_thread* one = the_scheduler()->proc(i).made_way.load(std::memory_order_relaxed);
+    if (one == nullptr || one->where.load(std::memory_order_relaxed) != phase::runnable) continue;
+    stack_extent used = extent_of(*one);
+    // From the top, where those of long standing are.
+    into.scan(std::max(used.low, used.high - most_of_hint), used.high);
+  }
+}
+
+}  // namespace rt::detail

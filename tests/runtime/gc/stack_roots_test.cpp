@@ -1,0 +1,180 @@
+// The steps by which stacks are scanned, one by one: who stands in the list of those that ran since, and that deep ones
+// are seen whole.
+#include "runtime/gc/stack_roots.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <vector>
+
+#include "rt/rt.h"
+#include "runtime/sched/fast_path.h"
+#include "runtime/sched/scan_list.h"
+#include "tests/runtime/gc/objects.h"
+#include "tests/runtime/heap/pretend_collector.h"
+#include "tests/runtime/waiting.h"
+
+namespace {
+
+using rt::detail::green_thread;
+using rt::detail::marker;
+using rt::detail::ran_since_scan;
+using rt::detail::scan_list;
+using rt_test::node;
+
+rt::detail::mark_pool& pool() {
+  static rt::detail::mark_pool one;  // its memory is kept
+  return one;
+}
+
+class scanned_stacks : public rt_test::on_procs {
+ protected:
+  void SetUp() override {
+    if (rt_test::is_stressed()) GTEST_SKIP() << "gcstress collects at any time, beside the test's own marker";
+  }
+  // Marks as a cycle does up to its last stop, with no cycle of the collector in between; in which all that is found
+  // alive or dead survives.
+  template <class Body>
+  void run_while_marking(const Body& body) {
+    run([&] {
+      const int before = rt::set_gc_percent(rt::gc_off);
+      rt::gc();
+      body();
+      rt::set_gc_percent(before);
+    });
+  }
+  static void begin() {
+    rt_test::with_world_stopped([] {
+      rt::detail::begin_mark();
+      ran_since_scan.open();
+    });
+  }
+  static void end() {
+    rt_test::with_world_stopped([] {
+      take_noted();
+      ran_since_scan.close();
+      rt_test::mark_all();
+      rt::detail::end_mark();
+    });
+    rt_test::finish_sweep();
+  }
+  // How often each stands in the list.
+  static std::map<green_thread*, int> take_noted() {
+    std::map<green_thread*, int> noted;
+    for (green_thread* one = ran_since_scan.take_all(); one != nullptr; one = scan_list::next(*one)) ++noted[one];
+    return noted;
+  }
+  static void scan_all() {
+    marker one(pool());
+    rt::detail::scan_parked_stacks(one, 0, 1);
+    one.flush();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(procs, scanned_stacks, testing::Values(1, 2, 8),
+                         [](const testing::TestParamInfo<int>& one) { return std::to_string(one.param); });
+
+TEST_P(scanned_stacks, whoever_ran_since_is_noted_once_and_nobody_else) {
+  run_while_marking([] {
+    constexpr std::size_t count = 8;
+    std::vector<green_thread*> all(count);
+    std::vector<rt::chan<int>> wakes;
+    rt::chan<int> woken(count);
+    for (std::size_t i = 0; i < count; ++i) wakes.emplace_back();
+    rt::wait_group done;
+    for (std::size_t i = 0; i < count; ++i) {
+      done.go([&, i] {
+        all[i] = rt::detail::current_green_thread();
+        while (wakes[i].recv()) woken.send(0);
+      });
+    }
+    auto all_wait = [] { return rt_test::come_to_wait_in("chan receive", count); };
+    ASSERT_TRUE(all_wait());
+    begin();
+    scan_all();
+    take_noted();
+    // The first half runs several times, with scans in between; one of them ends.
+    for (int round = 0; round < 5; ++round) {
+      for (std::size_t i = 0; i < count / 2; ++i) {
+        wakes[i].send(0);
+        woken.recv();
+      }
+      if (!all_wait()) break;
+      if (round % 2 == 0) {
+        marker one(pool());
+        rt::detail::scan_returned_stacks(one);
+        one.flush();
+      }
+    }
+    for (std::size_t i = 0; i < count / 2; ++i) {
+      wakes[i].send(0);
+      woken.recv();
+    }
+    wakes[0].close();
+    const bool one_ended = rt_test::eventually([] { return rt::num_green_threads() == count; });
+    std::map<green_thread*, int> noted;
+    rt_test::with_world_stopped([&] { noted = take_noted(); });
+    end();
+    EXPECT_TRUE(one_ended);
+    for (std::size_t i = 0; i < count; ++i) EXPECT_EQ(noted[all[i]], i < count / 2 ? 1 : 0) << i;
+    for (std::size_t i = 1; i < count; ++i) wakes[i].close();
+    done.wait();
+  });
+}
+
+// Its place is used again, and both stand in the list as what is there now; the rest of the list is not lost.
+TEST_P(scanned_stacks, one_that_ends_in_the_list_takes_nobody_along) {
+  run_while_marking([] {
+    constexpr int count = 10;
+    begin();
+    take_noted();
+    std::vector<green_thread*> ended;
+    for (int i = 0; i < count; ++i) {
+      rt::wait_group done;
+      done.go([&] { ended.push_back(rt::detail::current_green_thread()); });
+      done.wait();
+    }
+    std::map<green_thread*, int> noted;
+    rt_test::with_world_stopped([&] { noted = take_noted(); });
+    end();
+    for (green_thread* one : ended) EXPECT_EQ(noted[one], 1);
+  });
+}
+
+[[gnu::noinline]] int recurse(rt_test::tally& count, int depth, const rt::chan<int>& deep, const rt::chan<int>& go_on) {
+  volatile char frame[1024];
+  frame[0] = 1;
+  node* mine = rt::make<node>(count, depth);
+  int below = 0;
+  if (depth > 0) {
+    below = recurse(count, depth - 1, deep, go_on);
+  } else {
+    deep.send(0);
+    go_on.recv();
+  }
+  return below + (mine->is_alive() && mine->value == depth ? frame[0] : 1'000'000);
+}
+
+RT_ON_PROCS(deep_stacks);
+
+TEST_P(deep_stacks, of_a_mebibyte_are_seen_whole_while_others_allocate) {
+  run([] {
+    constexpr int depth = 1000;
+    rt_test::tally count;
+    rt::chan<int> deep;
+    rt::chan<int> go_on;
+    rt::chan<int> found(1);
+    rt::go_options large;
+    large.stack_size = 4 << 20;
+    rt::go(large, [&] { found.send(recurse(count, depth, deep, go_on)); });
+    deep.recv();
+    for (int i = 0; i < 3; ++i) {
+      for (int k = 0; k < 1000; ++k) static_cast<void>(rt::make_array<char>(100));
+      rt::gc();
+    }
+    EXPECT_EQ(count.destroyed, 0);
+    go_on.send(0);
+    EXPECT_EQ(found.recv(), depth + 1);
+  });
+}
+
+}  // namespace
