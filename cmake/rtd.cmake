@@ -171,7 +171,9 @@ function(rtd_valgrind_test name filter)
   find_program(RTD_VALGRIND valgrind)
   if(RTD_VALGRIND AND NOT RTD_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
     add_test(NAME ${RTD_TEST_PREFIX}${name}.under_valgrind
-             COMMAND ${RTD_VALGRIND} -q --error-exitcode=9 --suppressions=${RTD_TESTS_ROOT}/valgrind.supp
+             # A step of the stack pointer over half a slot is a switch: runtime/context/sanitizer.h.
+             COMMAND ${RTD_VALGRIND} -q --error-exitcode=9 --max-stackframe=32768
+                     --suppressions=${RTD_TESTS_ROOT}/valgrind.supp
                      $<TARGET_FILE:${name}> --gtest_filter=${filter})
     set_tests_properties(${RTD_TEST_PREFIX}${name}.under_valgrind PROPERTIES TIMEOUT 600 LABELS "runtime;valgrind")
   endif()

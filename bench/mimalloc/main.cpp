@@ -133,8 +133,8 @@ int main(int argument_count, char** arguments) {
   bench::program program;
   program.name = "bench_mimalloc";
   program.version = std::to_string(mi_version());
-  program.rows = {{"alloc_32", "ns", alloc_32, 1'000'000, 1},
-                  {"alloc_1k", "ns", alloc_1k, 200'000, 1},
+  program.rows = {{"alloc_32", "ns", alloc_32, 30'000'000, 1},
+                  {"alloc_1k", "ns", alloc_1k, 4'000'000, 1},
                   {"churn", "ratio", churn, 12, 2},
                   {"spike", "bytes", spike, 512, 2}};
   program.inside = [](int, const std::function<void()>& body) { body(); };

@@ -1,6 +1,12 @@
-// What AddressSanitizer, ThreadSanitizer and Valgrind must be told about green threads.
+// What AddressSanitizer and ThreadSanitizer must be told about green threads.
 //
 // All of it is part of the switch itself (context.h), so that the instrumented builds run the same code as the others.
+//
+// Valgrind is told nothing. It has requests by which stacks are registered, but it remembers one current stack for all
+// threads: with two Ms, a switch to the stack that the other M ran on last is taken for a huge frame, and the first
+// frame after a change of threads for a switch. Both leave living frames marked as gone. Its option
+// --max-stackframe=32768 says the same without that memory: slots are 64 KiB and more (stack_pool.h), so a step of over
+// half a slot is a switch.
 #pragma once
 
 #include <cstddef>
@@ -26,10 +32,6 @@
 #endif
 #if defined(RT_THREAD_SANITIZER)
 #include <sanitizer/tsan_interface.h>
-#endif
-#if __has_include(<valgrind/valgrind.h>)
-#include <valgrind/valgrind.h>
-#define RT_VALGRIND 1
 #endif
 
 namespace rt::detail {
@@ -86,12 +88,5 @@ struct sanitizer_state {
 #endif
   }
 };
-
-/// Tells Valgrind that [low, low + size) is a stack, so that a switch is not taken for a huge frame.
-inline void register_stack([[maybe_unused]] void* low, [[maybe_unused]] std::size_t size) noexcept {
-#if defined(RT_VALGRIND)
-  static_cast<void>(VALGRIND_STACK_REGISTER(low, static_cast<char*>(low) + size));
-#endif
-}
 
 }  // namespace rt::detail

@@ -115,7 +115,6 @@ bool stack_pool::carve(class_state& state, std::uint32_t size_class, stack_slot&
     if (reason != nullptr) *reason = "the system refused a stack guard (out of memory, or vm.max_map_count is reached)";
     return false;
   }
-  register_stack(slot.base + slot.guard_size, size - slot.guard_size);
   carved_.fetch_add(1, std::memory_order_relaxed);
   from.carved.store(index + 1, std::memory_order_release);  // pairs with for_each_slot
   return true;

@@ -4,8 +4,8 @@
 usage: floors.py [--root FOLDER] [--self-test]
 
 1. runtime/ has floors: a file includes its own folder and lower floors, nothing else of the runtime, never daemon/, and
-   no library but the C and C++ ones (and Valgrind's header of requests; and Asio's errors in rt/asio.h, which is there
-   to translate into them, for programs that use Boost themselves).
+   no library but the C and C++ ones (and Asio's errors in rt/asio.h, which is there to translate into them, for programs
+   that use Boost themselves).
 2. Public headers (runtime/include/rt) have the floor of the folder that implements them, include public headers up to
    their own floor, and no internal header.
 3. daemon/ has folders that may include only those listed; only daemon/host knows the runtime
