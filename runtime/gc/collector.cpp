@@ -24,10 +24,10 @@
 // (b) whatever was stored meanwhile was shaded before it was stored, whoever stored it and wherever (insertion). So an
 // object or a root that was looked into early cannot have got an unmarked object since. What the barrier does not see
 // are stacks and registers: (c) a parked stack does not change, and all others are scanned in the stop, at which point
-// they can only have come by what is reachable. (d) A barrier's test that was made before the barrier was on: its value
-// is in a register or on the stack of whoever made it. If that one runs with a P it comes to the store before it stops,
-// or is stopped by a signal in between and scanned in the first stop; if it runs without one it is held and scanned as
-// well.
+// they can only have come by what is reachable. (d) A barrier's test that was made before the barrier was on, or a look
+// at the marks (heap.cpp) that was made in the cycle before: its value is in a register or on the stack of whoever made
+// it. If that one runs with a P it comes to the store before it stops, or is stopped by a signal in between and scanned
+// in the first stop; if it runs without one it is held and scanned as well.
 //
 // Invariants
 //   1 gc_marking changes only while the world is stopped and those outside are held.

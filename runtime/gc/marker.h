@@ -35,8 +35,10 @@
 // markers comes together, but each object costs a locked instruction, and each span a word that says who has it. A bit
 // that is set in a table of one's own costs none, and 64 of them one. Breadth first through the whole heap, as Green
 // Tea does without a bound: rows are fuller, but a tree of 32 MiB comes by as often as it has levels below its 15th. To
-// look at the mark when an object is found: its line is not there yet. An early buffer for words of the range, looked
-// up without a jump that is hard to predict: not faster.
+// look at the mark when an object is found: its line is not there yet. To look into what a row's objects point to in
+// the row itself in the same turn, past the window: a tree takes a third longer, in waves that get smaller, each with
+// its locked instruction, and with nothing read ahead. An early buffer for words of the range, looked up without a jump
+// that is hard to predict: not faster.
 #pragma once
 
 #include <cstddef>

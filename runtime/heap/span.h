@@ -162,4 +162,16 @@ inline bool find_object(std::uintptr_t word, object_place& found) noexcept {
   return true;
 }
 
+/// Whether a word points into a slot whose mark is set. Any word, any thread, at any time.
+inline bool points_to_marked(std::uintptr_t word) noexcept {
+  std::uintptr_t offset = word - the_layout.base;
+  if (offset >= the_layout.size) return false;
+  page_entry entry = the_layout.entry(static_cast<std::uint32_t>(offset >> heap_page_shift));
+  if (!entry.is_used()) return false;
+  std::size_t in_span = offset - (std::size_t{entry.first_page()} << heap_page_shift);
+  const class_shape& shape = class_shapes[entry.size_class()];
+  std::size_t index = in_span * std::uint64_t{shape.reciprocal} >> 32;
+  return index < shape.slots && the_layout.spans[entry.first_page()].is_marked(index);
+}
+
 }  // namespace rt::detail

@@ -236,6 +236,31 @@ TEST_F(marker_test, what_is_shaded_is_marked_at_once_and_looked_into_later) {
   });
 }
 
+// Objects that lie side by side and refer to each other: up, down, and both, in one row and across rows.
+TEST_F(marker_test, neighbours_that_refer_to_each_other_are_all_marked_once) {
+  run([] {
+    for (int how = 1; how <= 3; ++how) {
+      constexpr std::size_t count = 1000;
+      rt::ref<pair>* all = rt::make_array<rt::ref<pair>>(count);
+      for (std::size_t i = 0; i < count; ++i) all[i] = rt::make<pair>();
+      for (std::size_t i = 0; i < count; ++i) {
+        if ((how & 1) != 0 && i + 1 < count) all[i]->left = all[i + 1];
+        if ((how & 2) != 0 && i > 0) all[i]->right = all[i - 1];
+      }
+      while_marking([&] {
+        marker one(pool());
+        one.shade(reinterpret_cast<std::uintptr_t>(all[how == 2 ? count - 1 : how == 1 ? 0 : count / 2].get()));
+        ASSERT_TRUE(one.drain(never, never));
+        one.flush();
+        ASSERT_FALSE(pool().has_work());
+        EXPECT_EQ(one.take_counts().marked_objects, count) << how;
+        for (std::size_t i = 0; i < count; ++i) ASSERT_TRUE(is_marked(all[i].get())) << how << " " << i;
+      });
+      rt::keep_alive(all);
+    }
+  });
+}
+
 TEST_F(marker_test, gives_up_in_the_middle_and_leaves_the_rest_to_others) {
   run([] {
     // Objects of 256 bytes, of which a row is more than one turn, and more rows than a window has places.

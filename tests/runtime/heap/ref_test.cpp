@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -74,6 +75,28 @@ TEST_F(refs, tell_old_and_new_before_the_store_while_marking) {
   rt_test::end_mark();
   all_told.clear();
   one = b;
+  EXPECT_TRUE(all_told.empty());
+}
+
+TEST_F(refs, tell_nothing_of_what_is_marked_already) {
+  struct wide {
+    std::uintptr_t words[4];
+  };
+  wide* found = rt::make<wide>();
+  wide* unknown = rt::make<wide>();
+  rt_test::begin_mark();
+  ASSERT_TRUE(rt_test::mark(found));
+  auto* inside = reinterpret_cast<wide*>(&found->words[2]);
+  rt::ref<wide> one = found;
+  one = inside;
+  one = nullptr;
+  EXPECT_TRUE(all_told.empty());
+  one = unknown;
+  one = found;
+  EXPECT_EQ(all_told, (std::vector<told>{{nullptr, unknown, nullptr}, {unknown, found, nullptr}}));
+  all_told.clear();
+  wide* fresh = rt::make<wide>();  // born marked
+  one = fresh;
   EXPECT_TRUE(all_told.empty());
 }
 
