@@ -41,6 +41,12 @@ void add_sandbox(page& to, const sandbox_snapshot& sandbox) {
   for (const auto& [call, count] : sandbox.denied_calls_total) {
     to.counter("rtd_sandbox_denied_syscalls_total", with("syscall", call), count);
   }
+  if (sandbox.group) {
+    to.counter("rtd_sandbox_group_threads_refused_total", only, sandbox.group->threads_refused_total);
+    to.counter("rtd_sandbox_group_cpu_throttles_total", only, sandbox.group->cpu_throttles_total);
+    to.counter("rtd_sandbox_group_cpu_throttled_seconds_total", only, sandbox.group->cpu_throttled_seconds_total);
+    to.counter("rtd_sandbox_group_io_waited_seconds_total", only, sandbox.group->io_waited_seconds_total);
+  }
   to.counter("rtd_sandbox_starts_total", only, sandbox.starts_total);
   count_map restarts = sandbox.restarts_total;
   for (const char* reason : restart_reasons) restarts.emplace(reason, 0);

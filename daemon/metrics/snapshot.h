@@ -89,6 +89,14 @@ struct task_figures {
       std::nullopt;  ///< Unix time; when it starts by itself the next time
 };
 
+/// What the control groups of a sandbox's hosts have counted.
+struct group_figures {
+  std::uint64_t threads_refused_total = 0;
+  std::uint64_t cpu_throttles_total = 0;
+  double cpu_throttled_seconds_total = 0;
+  double io_waited_seconds_total = 0;
+};
+
 struct sandbox_snapshot {
   std::string name;
   std::string version;  ///< of the host's runtime; empty until a host has told it
@@ -101,6 +109,7 @@ struct sandbox_snapshot {
   std::optional<double> start_time_seconds;  ///< Unix time, of the running host
   std::optional<double> last_heartbeat_timestamp_seconds;  ///< Unix time of the host's last sign of life
   count_map denied_calls_total;                            ///< system calls that the sandbox refused, by name
+  std::optional<group_figures> group;                      ///< once a host had a control group of its own
   std::map<std::string, bool> layers;                      ///< confinement layers by name: active or not
   std::optional<process_figures> process;                  ///< of the running host
   std::optional<host_snapshot> host;                       ///< its last answer; drop it when the host ends

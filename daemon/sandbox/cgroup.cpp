@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <set>
@@ -46,6 +47,16 @@ std::uint64_t value_of(const std::string& text, const std::string& key) {
   return 0;
 }
 
+// Microseconds, of the line "some avg10=0.00 avg60=0.00 avg300=0.00 total=0".
+std::uint64_t total_pressure(const std::string& text) {
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    const std::size_t at = line.find("total=");
+    if (line.starts_with("some ") && at != std::string::npos) return std::strtoull(line.c_str() + at + 6, nullptr, 10);
+  }
+  return 0;
+}
+
 struct mounted {
   std::string root;
   std::string path;
@@ -75,6 +86,17 @@ std::string find_group(const std::string& root) {
 
 std::uint64_t kills_for_memory(const std::string& group) {
   return value_of(read_text(group + "/memory.events"), "oom_kill");
+}
+
+group_counts counts_of(const std::string& group) {
+  constexpr double microsecond = 1e-6;
+  const std::string cpu = read_text(group + "/cpu.stat");
+  return {
+      .threads_refused = value_of(read_text(group + "/pids.events"), "max"),
+      .cpu_throttles = value_of(cpu, "nr_throttled"),
+      .cpu_throttled_seconds = microsecond * static_cast<double>(value_of(cpu, "throttled_usec")),
+      .io_waited_seconds = microsecond * static_cast<double>(total_pressure(read_text(group + "/io.pressure"))),
+  };
 }
 
 cgroup_tree::cgroup_tree(std::string root) : root_(std::move(root)) {}

@@ -31,6 +31,15 @@ struct group_limits {
 /// How often the group's memory limit ended a process.
 std::uint64_t kills_for_memory(const std::string& group);
 
+/// What a group has counted since it was made; what its kernel does not count is 0.
+struct group_counts {
+  std::uint64_t threads_refused = 0;  // starts of processes and threads, for its limit on them
+  std::uint64_t cpu_throttles = 0;    // periods of 100 ms that it had used up before they were over
+  double cpu_throttled_seconds = 0;   // that its threads waited for the next one
+  double io_waited_seconds = 0;       // in which one of its threads or more waited for input or output
+};
+group_counts counts_of(const std::string& group);
+
 /// The part of the tree that this process may rule over.
 class cgroup_tree {
  public:

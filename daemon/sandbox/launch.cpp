@@ -431,12 +431,13 @@ process_end reap_host(const host_remains& of) {
   while ((reaped = ::waitpid(of.pid, &status, 0)) < 0 && errno == EINTR) {
   }
   if (reaped > 0 && WIFSIGNALED(status))
-    end = {true, WTERMSIG(status), WCOREDUMP(status) != 0, false};
+    end = {.signalled = true, .code = WTERMSIG(status), .core = WCOREDUMP(status) != 0};
   else if (reaped > 0)
-    end = {false, WEXITSTATUS(status), false, false};
+    end.code = WEXITSTATUS(status);
   if (of.reaper > 0) reap_namespace(of.reaper);
   if (!of.group.empty()) {
     end.out_of_memory = kills_for_memory(of.group) > 0;
+    end.counts = counts_of(of.group);
     cgroup_tree::remove(of.group);
   }
   return end;

@@ -101,6 +101,7 @@ struct process_end {
   int code = 0;  // the exit status, or the signal's number
   bool core = false;
   bool out_of_memory = false;  // its control group's limit ended it
+  group_counts counts{};       // of its control group, if it had one
 };
 
 /// What is needed to clear up after a host.

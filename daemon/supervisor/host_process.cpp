@@ -244,6 +244,7 @@ void host_process::process_ended() {
   result.code = end.signalled ? 0 : end.code;
   if (end.signalled) result.signal = signal_name(end.code);
   result.crash = crash_;
+  result.counts = end.counts;
   result.detail = detail_;
   result.reason = !reason_.empty() ? reason_ : end.signalled ? "signal" : "exit";
   if (reason_.empty() && end.signalled && end.out_of_memory) {

@@ -43,6 +43,7 @@ struct host_end {
   std::string signal;  // "SIGSEGV", or empty
   std::chrono::system_clock::time_point at{};
   nlohmann::json crash = nullptr;  // the host's own crash report, checked, or null
+  sandbox::group_counts counts{};  // of its control group, if it had one
 
   nlohmann::json to_json() const;
   /// "was ended by SIGSEGV", "exited with status 3", …

@@ -443,6 +443,8 @@ void managed_sandbox::ended(host_end end) {
   heartbeat_timer_.cancel();
   statistics_asked_.reset();
   const bool expected = after_ != after_end::by_policy;
+  if (former && !former->group().empty()) look_at_group(end.counts);
+  group_watch_.host_ended();
   with_.events.add(expected ? log_level::info : log_level::error, "sandbox_exited", name_, {},
                    "the host of sandbox " + name_ + " " + end.describe(), {{"exit", end.to_json()}});
   blame_plugin(end);
@@ -541,6 +543,7 @@ void managed_sandbox::forget_figures_of(std::string_view task) {
 void managed_sandbox::heartbeat() {
   sandbox::reap_lingering();
   if (!is_up()) return;
+  if (!host_->group().empty()) look_at_group(sandbox::counts_of(host_->group()));
   if (!statistics_asked_) {
     suspected_ = false;
     send_statistics_request();
@@ -551,6 +554,12 @@ void managed_sandbox::heartbeat() {
     suspected_ = true;
   }
   heartbeat_timer_.start(suspected_ ? std::chrono::nanoseconds(500ms) : heartbeat_interval, [this] { heartbeat(); });
+}
+
+void managed_sandbox::look_at_group(const sandbox::group_counts& counts) {
+  for (const group_watch::note& met : group_watch_.look(counts, settings_.limits, clock::now()))
+    with_.events.add(log_level::warn, "sandbox_limit", name_, {}, "sandbox " + name_ + ": " + met.text,
+                     {{"limit", met.limit}});
 }
 
 void managed_sandbox::send_statistics_request() {
@@ -661,6 +670,7 @@ metrics::sandbox_snapshot managed_sandbox::snapshot() const {
   for (const auto& layer : layers_.active) result.layers[layer] = host_ != nullptr;
   for (const auto& layer : layers_.missing) result.layers[layer.name] = false;
   result.denied_calls_total = violations_.by_call();
+  result.group = group_watch_.totals();
   result.setup_duration = setup_duration_;
   result.host = statistics_;
   if (host_) {

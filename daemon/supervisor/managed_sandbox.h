@@ -29,6 +29,7 @@
 #include "daemon/config/config.h"
 #include "daemon/metrics/snapshot.h"
 #include "daemon/supervisor/backoff.h"
+#include "daemon/supervisor/group_watch.h"
 #include "daemon/supervisor/host_lines.h"
 #include "daemon/supervisor/host_process.h"
 #include "daemon/supervisor/host_start.h"
@@ -167,6 +168,7 @@ class managed_sandbox {
   void send_statistics_request();
   void statistics_answered(const host_answer& answer);
   void answer_refreshes(bool good);
+  void look_at_group(const sandbox::group_counts& counts);
   void end_gracefully(std::string reason, std::string detail);
   void flush_stop_waiters();
 
@@ -211,6 +213,7 @@ class managed_sandbox {
   host_layers layers_;
   bool sealed_ = false;
   violations violations_;
+  group_watch group_watch_;
   learn_handler learner_;  // while it is being learned what the plugins use
   std::chrono::nanoseconds learn_length_{};
   timer learn_timer_;

@@ -113,6 +113,13 @@ class ControlGroups(harness.RtdTestCase):
         self.assertEqual(rtd.host_pid("other"), self.others_host)
         self.assertEqual(rtd.task("other")["state"], "running")
 
+    def is_told(self, rtd, limit, words):
+        """One event of this limit comes, with the words."""
+        def found():
+            return [event for event in rtd.events("sandbox_limit") if event["limit"] == limit]
+        wait_for(found, f"the limit {limit} is told")
+        self.assertEqual([(event["sandbox"], words in event["message"]) for event in found()], [("default", True)])
+
     def test_memory(self):
         for plugin in ("test-bombs", "test-escape"):  # malloc's, and mapped
             with self.subTest(plugin=plugin):
@@ -139,7 +146,10 @@ class ControlGroups(harness.RtdTestCase):
         found = re.search(r"threads ran out after (\d+): Resource temporarily unavailable", self.messages(rtd))
         self.assertTrue(found, self.messages(rtd))
         self.assertLess(int(found[1]), 100)
-        self.assertGreater(values(group, "pids.events")["max"], 0)
+        refused = values(group, "pids.events")["max"]
+        self.assertGreater(refused, 0)
+        self.is_told(rtd, "threads", "limits.threads (100)")
+        self.assertEqual(rtd.metric("rtd_sandbox_group_threads_refused_total", sandbox="default"), refused)
         self.others_go_on(rtd)
 
     def test_cpus(self):
@@ -153,6 +163,8 @@ class ControlGroups(harness.RtdTestCase):
         used = (values(group, "cpu.stat")["usage_usec"] - before["usage_usec"]) / 1e6
         # A period that has begun counts whole.
         self.assertLess(used, 0.3 * (time.monotonic() - start) + 0.1)
+        self.is_told(rtd, "cpus", "limits.cpus (0.3)")
+        self.assertGreater(rtd.metric("rtd_sandbox_group_cpu_throttled_seconds_total", sandbox="default"), 0)
         self.others_go_on(rtd)
 
     def disk_folder(self):
@@ -176,6 +188,9 @@ class ControlGroups(harness.RtdTestCase):
             took = float(re.findall(r"took ([\d.]+) s", self.messages(rtd))[-1])
             # What is allowed at once, of the first moment, is not waited for.
             self.assertGreater(took, size / rate * 0.7, how)
+        # Two seconds of waiting, and a look each two seconds.
+        self.is_told(rtd, "io", "limits.io_read")
+        self.assertGreater(rtd.metric("rtd_sandbox_group_io_waited_seconds_total", sandbox="default"), 0.5)
         counted = dict(one.split("=") for one in read(f"{group}/io.stat").split()[1:])
         self.assertGreaterEqual(int(counted["wbytes"]), size)
         self.assertGreaterEqual(int(counted["rbytes"]), size)

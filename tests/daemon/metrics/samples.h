@@ -111,6 +111,7 @@ inline daemon_snapshot full_snapshot() {
   sandbox.start_time_seconds = 1700000002;
   sandbox.last_heartbeat_timestamp_seconds = 1700000003;
   sandbox.denied_calls_total = {{"ptrace", 2}};
+  sandbox.group = group_figures{5, 6, 1.5, 0.25};
   sandbox.layers = {{"no_new_privs", true}, {"rlimits", false}};
   sandbox.process = process;
   sandbox.setup_duration.observe(0.02);

@@ -149,5 +149,19 @@ TEST_F(cgroups, kills_for_memory_are_counted) {
   EXPECT_EQ(kills_for_memory(group), 1U);
 }
 
+TEST_F(cgroups, what_the_kernel_counts_is_read) {
+  const std::string group = with_files("sandbox-a.1");
+  EXPECT_EQ(counts_of(group).threads_refused, 0U);
+  std::ofstream(group + "/pids.events") << "max 7\n";
+  std::ofstream(group + "/cpu.stat") << "usage_usec 9\nnr_periods 5\nnr_throttled 3\nthrottled_usec 1500000\n";
+  std::ofstream(group + "/io.pressure") << "some avg10=1.00 avg60=0.50 avg300=0.10 total=250000\n"
+                                           "full avg10=0.00 avg60=0.00 avg300=0.00 total=200000\n";
+  const group_counts counts = counts_of(group);
+  EXPECT_EQ(counts.threads_refused, 7U);
+  EXPECT_EQ(counts.cpu_throttles, 3U);
+  EXPECT_DOUBLE_EQ(counts.cpu_throttled_seconds, 1.5);
+  EXPECT_DOUBLE_EQ(counts.io_waited_seconds, 0.25);
+}
+
 }  // namespace
 }  // namespace rtd::sandbox
