@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -75,15 +76,20 @@ struct place {
 void expect_seen(const place& one) {
   tally count;
   shared_words with;
+  rt::root<node> until_begun;  // a collection that somebody else has asked for may come before the loop begins
   rt::wait_group done;
   done.go([&] {
-    out_of_sight([&] { with.hidden = ~reinterpret_cast<std::uintptr_t>(rt::make<node>(count, 7)); });
+    out_of_sight([&] {
+      until_begun = rt::make<node>(count, 7);
+      with.hidden = ~reinterpret_cast<std::uintptr_t>(until_begun.get());
+    });
     one.run(with);
     const node* mine = reinterpret_cast<const node*>(~with.hidden);
     EXPECT_TRUE(mine->is_alive()) << one.name;
     EXPECT_EQ(mine->value, 7);
   });
   EXPECT_TRUE(rt_test::eventually([&] { return with.begun.load() == 1; })) << one.name;
+  until_begun = nullptr;
   for (int i = 0; i < 2; ++i) rt::gc();
   EXPECT_EQ(count.destroyed, 0) << one.name;
   with.end = 1;
@@ -138,12 +144,16 @@ TEST(registers, the_red_zone_keeps_what_it_refers_to) {
 }
 #endif
 
-using address = std::uintptr_t;
+struct wait_for_word {
+  rt::chan<int> go_on;
+  std::atomic<bool> begun{false};
+};
 
 // The first six are passed in registers, the others on the stack; all are used after the wait alone.
-[[gnu::noinline]] int sum_after(rt::chan<int>& go_on, const node* a, const node* b, const node* c, const node* d,
+[[gnu::noinline]] int sum_after(wait_for_word& word, const node* a, const node* b, const node* c, const node* d,
                                 const node* e, const node* f, const node* g, const node* h, const node* i) {
-  go_on.recv();
+  word.begun = true;
+  word.go_on.recv();
   int sum = 0;
   for (const node* one : {a, b, c, d, e, f, g, h, i}) sum += one->is_alive() ? one->value : -1000;
   return sum;
@@ -154,24 +164,24 @@ RT_ON_PROCS(parameters);
 TEST_P(parameters, of_a_parked_green_thread_keep_what_they_refer_to) {
   run([] {
     tally count;
-    rt::chan<int> go_on;
+    wait_for_word word;
     rt::chan<int> sum;
-    std::array<address, 9> hidden{};
+    std::array<rt::root<node>, 9> until_begun;
     rt::go([&] {
       out_of_sight([&] {
-        for (std::size_t i = 0; i < 9; ++i) {
-          hidden[i] = ~reinterpret_cast<address>(rt::make<node>(count, 1 << i));
-        }
+        for (std::size_t i = 0; i < 9; ++i) until_begun[i] = rt::make<node>(count, 1 << i);
       });
-      auto at = [&](std::size_t i) { return reinterpret_cast<const node*>(~hidden[i]); };
-      sum.send(sum_after(go_on, at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)));
+      auto at = [&](std::size_t i) { return until_begun[i].get(); };
+      sum.send(sum_after(word, at(0), at(1), at(2), at(3), at(4), at(5), at(6), at(7), at(8)));
     });
+    EXPECT_TRUE(rt_test::eventually([&] { return word.begun.load(); }));
+    for (rt::root<node>& one : until_begun) one = nullptr;
     for (int i = 0; i < 3; ++i) {
       rt::yield();
       rt::gc();
     }
     EXPECT_EQ(count.destroyed, 0);
-    go_on.send(0);
+    word.go_on.send(0);
     EXPECT_EQ(sum.recv(), 511);
   });
 }
