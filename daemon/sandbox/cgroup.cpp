@@ -138,7 +138,7 @@ void cgroup_tree::enable(const char* controller) {
 std::string cgroup_tree::disk_of(const std::string& file) const {
   struct stat status;
   if (::stat(file.c_str(), &status) != 0) throw std::runtime_error(file + ": " + std::strerror(errno));
-  const std::string number = std::to_string(major(status.st_dev)) + ':' + std::to_string(minor(status.st_dev));
+  std::string number = std::to_string(major(status.st_dev)) + ':' + std::to_string(minor(status.st_dev));
   const std::string device = root_ + "/sys/dev/block/" + number;
   if (::access(device.c_str(), F_OK) != 0) {
     throw std::runtime_error(file + " is on no disk whose input and output can be limited (device " + number +

@@ -40,17 +40,18 @@ bool scan_if_parked(marker& into, green_thread& one, std::uint64_t& bytes) noexc
   return true;
 }
 
-}  // namespace
-
-// Nothing here is written by the owner of the descriptor while the stack is at rest; while it may run, what is read is
-// a hint.
-RT_GC_UNSEEN stack_extent extent_of(const green_thread& one) noexcept {
-  const char* low = one.stack_low();
+// Of the descriptor one word alone is read: while the green thread may run, that is a hint.
+RT_GC_UNSEEN stack_extent extent_above(const char* low, const green_thread& one) noexcept {
   const char* high = one.stack_high();
   const auto* top = static_cast<const char*>(*const_cast<void* const volatile*>(&one.flow.stack_pointer));
   // Code that has switched to a stack of its own: what it had used of this one is not known.
   return {top >= low && top <= high ? top : low, high};
 }
+
+}  // namespace
+
+// Nothing here is written by the owner of the descriptor while the stack is at rest.
+stack_extent extent_of(const green_thread& one) noexcept { return extent_above(one.stack_low(), one); }
 
 std::uint64_t scan_parked_stacks(marker& into, std::size_t index, std::size_t members) noexcept {
   std::uint64_t bytes = 0;
@@ -64,7 +65,9 @@ std::uint64_t scan_parked_stacks(marker& into, std::size_t index, std::size_t me
     // It may begin to run, and what is seen then is not what it will be. But what it holds now is likely to be what it
     // holds at the end, and need not be marked in the pause.
     if (where == phase::runnable || where == phase::prepared) {
-      stack_extent used = extent_of(one);
+      // Where its stack lies says the slot. It may end now and another one begin here, which writes that into the
+      // descriptor.
+      stack_extent used = extent_above(slot.base + slot.guard_size, one);
       into.scan(used.low, used.high);
       bytes += static_cast<std::uint64_t>(used.high - used.low);
     }

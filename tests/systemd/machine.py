@@ -84,7 +84,7 @@ def make_root(tar, folder, packages=PACKAGES):
     packages need."""
     if not os.path.exists(tar):
         os.makedirs(os.path.dirname(tar), exist_ok=True)
-        subprocess.run(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", SUITE,
+        subprocess.run(["mmdebstrap", "--quiet", "--format=tar", "--variant=minbase", f"--include={','.join(packages)}", SUITE,
                         tar + ".new"], check=True)
         os.rename(tar + ".new", tar)
     shutil.rmtree(folder, ignore_errors=True)

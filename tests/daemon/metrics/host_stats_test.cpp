@@ -91,7 +91,7 @@ TEST(host_stats, every_field_must_be_there_and_of_its_type) {
     }
   };
   for (const auto& [key, member] : right.items()) {
-    places.push_back(json::json_pointer("/" + key));
+    places.emplace_back("/" + key);
     if (member.is_structured()) walk(member, json::json_pointer("/" + key));
   }
   ASSERT_GT(places.size(), 60u);
