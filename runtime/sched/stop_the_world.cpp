@@ -235,7 +235,9 @@ void scheduler::release_outsiders() noexcept {
   os::futex_wake(held_, INT32_MAX);
 }
 
+// A section: in its midst Ps are in no list (wake_for_work_slow).
 std::int64_t scheduler::start_the_world() noexcept {
+  os::enter_critical();
   processor* to_start = nullptr;  // linked by idle_link
   {
     os::spin_guard guard(lock_);
@@ -290,6 +292,7 @@ std::int64_t scheduler::start_the_world() noexcept {
   // Somebody must look at the global queue, the poller and the timers of idle Ps: they may have changed owners.
   wake_for_work();
   net_->wake();
+  os::leave_critical();
   return started;
 }
 

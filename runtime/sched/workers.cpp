@@ -66,17 +66,23 @@ processor* scheduler::take_idle_proc() noexcept {
   return take_idle_proc_locked();
 }
 
+// A section: whoever calls it as a green thread would else be frozen with a P in its hands, in no list, for which a
+// stop waits while the frozen one waits for the end of that stop.
 bool scheduler::wake_for_work_slow() noexcept {
   int none = 0;
   if (spinning_.load(std::memory_order_seq_cst) != 0) return false;
-  if (!spinning_.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) return false;
-  processor* p = take_idle_proc();
-  if (p == nullptr) {
-    spinning_.fetch_sub(1, std::memory_order_seq_cst);
-    return false;
+  os::enter_critical();
+  bool woken = false;
+  if (spinning_.compare_exchange_strong(none, 1, std::memory_order_seq_cst)) {
+    if (processor* p = take_idle_proc(); p != nullptr) {
+      start_worker(*p, true);
+      woken = true;
+    } else {
+      spinning_.fetch_sub(1, std::memory_order_seq_cst);
+    }
   }
-  start_worker(*p, true);
-  return true;
+  os::leave_critical();
+  return woken;
 }
 
 void scheduler::push_waiting_locked(processor& p) noexcept {
@@ -112,8 +118,15 @@ bool scheduler::take_idle_worker_locked(const worker& wanted) noexcept {
   return true;
 }
 
-// Gives a P to an M that waits for one: idle, frozen, or reserved for a green thread.
+// Gives a P to an M that waits for one: idle, frozen, or reserved for a green thread. The caller stands in a section,
+// if it is a green thread that can be frozen (wake_for_work_slow).
 void scheduler::hand(worker& to, processor& p, bool spinning) noexcept {
+#if RT_DEBUG_CHECKS
+  if (worker* self = current_worker();
+      self != nullptr && self->current != nullptr && self->critical.load(std::memory_order_relaxed) == 0) {
+    os::fatal("a green thread hands a processor over outside of a critical section");
+  }
+#endif
   totals_.wakeups.fetch_add(1, std::memory_order_relaxed);
   to.handed = &p;
   to.handed_spinning = spinning;
