@@ -35,6 +35,7 @@ struct plan {
   std::atomic<const rt::detail::group*> task{nullptr};
   std::function<void()> act;
   std::atomic<bool> is_over{false};
+  std::atomic<int> inside{0};  // destructors that have begun and not ended
 };
 
 plan& new_plan() {
@@ -47,6 +48,8 @@ struct subject {
   subject(const subject&) = delete;
   subject& operator=(const subject&) = delete;
   ~subject() noexcept(false) {
+    ++mine->inside;
+    const leaving at_end{*mine};
     if (mine->is_over) return;
     const rt::detail::group* where = rt::detail::current_group();
     if (where == mine->task.load()) ++mine->in_task;
@@ -54,12 +57,20 @@ struct subject {
     ++mine->calls;
     if (mine->act) mine->act();
   }
+  struct leaving {
+    plan& of;
+    ~leaving() { --of.inside; }
+  };
   plan* mine;
 };
 
+// Stands behind all that the destructors use: that goes when none of them is inside any more.
 struct plan_over {
   plan& of;
-  ~plan_over() { of.is_over = true; }
+  ~plan_over() {
+    of.is_over = true;
+    EXPECT_TRUE(eventually([this] { return of.inside == 0; })) << of.inside;
+  }
 };
 
 // In the group, out of sight: nothing of them is left on a stack.
@@ -85,9 +96,9 @@ bool after_collections(const Condition& condition) {
 TEST_P(destructors, run_in_the_task_of_the_object) {
   run([] {
     plan& what = new_plan();
-    plan_over over{what};
     test_group task("a task");
     std::atomic<std::uint64_t> allocated{0};
+    plan_over over{what};
     what.act = [&] {
       std::uint64_t before = rt::detail::current_group()->heap.figures().allocated_objects;
       static_cast<void>(rt::make_array<std::uint64_t>(5));
@@ -96,8 +107,9 @@ TEST_P(destructors, run_in_the_task_of_the_object) {
     make_subjects(task, what, 100);
     EXPECT_TRUE(after_collections([&] { return what.calls >= 90; })) << what.calls;
     EXPECT_TRUE(eventually([&] { return task.of.housekeepers.count() == 0; })) << "and they are gone";
-    EXPECT_EQ(what.in_task, what.calls);
-    EXPECT_EQ(allocated, static_cast<std::uint64_t>(what.calls.load())) << "what they allocate is the task's";
+    EXPECT_TRUE(eventually([&] { return what.in_task == what.calls; })) << what.in_task << " of " << what.calls;
+    EXPECT_TRUE(eventually([&] { return allocated == static_cast<std::uint64_t>(what.calls.load()); }))
+        << allocated << " of " << what.calls << ": what they allocate is the task's";
   });
 }
 
@@ -143,7 +155,7 @@ TEST_P(destructors, an_exception_fails_the_task_and_the_others_are_called) {
     EXPECT_TRUE(task.wait_until_at_most(0, INT64_MAX));
     EXPECT_TRUE(after_collections([&] { return what.calls >= 40; })) << what.calls;
     EXPECT_EQ(failures, 1);
-    EXPECT_EQ(what.in_task, what.calls);
+    EXPECT_TRUE(eventually([&] { return what.in_task == what.calls; })) << what.in_task << " of " << what.calls;
   });
 }
 
@@ -151,9 +163,9 @@ TEST_P(destructors, one_that_waits_holds_up_no_other_task) {
   run([] {
     plan& waits = new_plan();
     plan& runs = new_plan();
+    rt::chan<int> gate;
     plan_over first_over{waits};
     plan_over second_over{runs};
-    rt::chan<int> gate;
     waits.act = [&] { gate.recv(); };
     test_group slow("slow");
     test_group quick("quick");
@@ -164,15 +176,15 @@ TEST_P(destructors, one_that_waits_holds_up_no_other_task) {
     EXPECT_EQ(waits.calls, 1) << "in one task they run one after the other";
     gate.close();
     EXPECT_TRUE(after_collections([&] { return waits.calls >= 15; })) << waits.calls;
-    EXPECT_EQ(waits.in_task, waits.calls);
+    EXPECT_TRUE(eventually([&] { return waits.in_task == waits.calls; })) << waits.in_task << " of " << waits.calls;
   });
 }
 
 TEST_P(destructors, do_not_make_the_task_look_alive) {
   run([] {
     plan& what = new_plan();
-    plan_over over{what};
     rt::chan<int> gate;
+    plan_over over{what};
     what.act = [&] { gate.recv(); };
     test_group task("a task");
     std::size_t before = rt::num_green_threads();
@@ -190,9 +202,9 @@ TEST_P(destructors, do_not_make_the_task_look_alive) {
 TEST_P(destructors, one_that_waits_for_ever_does_not_hold_up_the_end_of_its_task) {
   run([] {
     plan& what = new_plan();
-    plan_over over{what};
     rt::chan<int> gate;
     std::atomic<int> waited{0};
+    plan_over over{what};
     what.act = [&] {
       gate.recv();
       ++waited;
@@ -211,7 +223,8 @@ TEST_P(destructors, one_that_waits_for_ever_does_not_hold_up_the_end_of_its_task
     gate.close();
     EXPECT_TRUE(eventually([&] { return waited == 1; }));
     EXPECT_TRUE(after_collections([&] { return what.calls >= 15; })) << what.calls;
-    EXPECT_EQ(what.in_no_task, what.calls - 1);
+    EXPECT_TRUE(eventually([&] { return what.in_no_task == what.calls - 1; }))
+        << what.in_no_task << " of " << what.calls;
   });
 }
 
@@ -219,9 +232,9 @@ TEST_P(destructors, of_ended_tasks_are_called_though_some_wait_for_ever) {
   run([] {
     plan& waits = new_plan();
     plan& runs = new_plan();
+    rt::chan<int> gate;
     plan_over first_over{waits};
     plan_over second_over{runs};
-    rt::chan<int> gate;
     waits.act = [&] { gate.recv(); };
     {
       test_group task("a task");
@@ -233,7 +246,7 @@ TEST_P(destructors, of_ended_tasks_are_called_though_some_wait_for_ever) {
       make_subjects(task, runs, 20);
     }
     EXPECT_TRUE(after_collections([&] { return runs.calls >= 15; })) << runs.calls;
-    EXPECT_EQ(runs.in_no_task, runs.calls);
+    EXPECT_TRUE(eventually([&] { return runs.in_no_task == runs.calls; })) << runs.in_no_task << " of " << runs.calls;
     gate.close();
     EXPECT_TRUE(eventually([&] { return !rt::detail::orphans().dead.is_busy(); }));
   });
@@ -246,11 +259,11 @@ TEST_P(destructors, move_with_what_they_wait_for) {
     plan& sleeps = new_plan();
     plan& nests = new_plan();
     plan& locks = new_plan();
+    std::atomic<int> done{0};
+    rt::mutex busy;
     plan_over first_over{sleeps};
     plan_over second_over{nests};
     plan_over third_over{locks};
-    std::atomic<int> done{0};
-    rt::mutex busy;
     busy.lock();
     sleeps.act = [&] {
       rt::sleep_for(std::chrono::milliseconds(150));
