@@ -14,6 +14,10 @@ using detail::wait_list_access;
 // one atomic operation whether it must touch the list: when it need not, that operation is its last touch, and a waiter
 // that finds zero may destroy the wait group at once. While the bit is set, the add() that reaches zero claims all who
 // wait under the list's lock and tells them when it has left it: whoever has been told may destroy the wait group.
+//
+// The races by name. *Zero from within*: the bit outlives a waiter that has run out of time. Who waits anew then may
+// see the zero while the add() that made it is still under the lock, and must not destroy the lock: it waits until that
+// one has left it (is_done). The lock was taken before the zero was stored, so whoever sees the one sees the other.
 
 namespace {
 constexpr std::int64_t somebody_waits = 1;
@@ -51,6 +55,12 @@ void wait_group::wake_waiters() noexcept {
   if (self != nullptr) os::leave_critical(*self);
 }
 
+bool wait_group::is_done() noexcept {
+  if (count_.load(std::memory_order_acquire) != 0) return false;  // pairs with add and wake_waiters
+  if (wait_list_access::is_guarded(waiters_)) wait_list_access::guard until_it_has_left(waiters_);
+  return true;
+}
+
 void wait_group::wait() { wait_until_deadline(detail::no_deadline); }
 
 bool wait_group::wait_for(std::chrono::nanoseconds length) {
@@ -68,7 +78,7 @@ void wait_group::wait(const context& within) {
 }
 
 bool wait_group::wait_until_deadline(std::int64_t deadline) {
-  if (count_.load(std::memory_order_acquire) == 0) return true;  // pairs with add
+  if (is_done()) return true;
   detail::green_thread* self = detail::require_green_thread("rt::wait_group::wait");
   detail::throw_if_cancellation_pending(*self);
   detail::waiter mine;
@@ -94,6 +104,11 @@ bool wait_group::wait_until_deadline(std::int64_t deadline) {
   {
     wait_list_access::guard guard(waiters_);
     wait_list_access::remove(waiters_, mine);
+    // Nobody waits any more. At zero somebody is about to take the lock, and to look at the bit.
+    count = count_.load(std::memory_order_relaxed);
+    while (wait_list_access::empty(waiters_) && count > somebody_waits && (count & somebody_waits) != 0) {
+      if (count_.compare_exchange_weak(count, count & ~somebody_waits, std::memory_order_acq_rel)) break;
+    }
   }
   detail::throw_if_cancellation_pending(*self);
   return false;

@@ -32,6 +32,9 @@ struct wait_list_access {
     wait_list& list_;
   };
 
+  /// Whether somebody holds the guard at this moment. Acquire: pairs with the end of the guard.
+  static bool is_guarded(const wait_list& list) noexcept { return list.lock_.load(std::memory_order_acquire) != 0; }
+
   // All of these want the guard held.
   static bool empty(const wait_list& list) noexcept { return list.first_ == nullptr; }
   static void push(wait_list& list, waiter& one) noexcept {

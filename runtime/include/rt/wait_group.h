@@ -56,6 +56,7 @@ class wait_group {
   }
 
  private:
+  bool is_done() noexcept;
   bool wait_until_deadline(std::int64_t deadline);
   void wake_waiters() noexcept;
 

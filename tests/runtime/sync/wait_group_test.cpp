@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <memory>
+#include <thread>
 
 #include "rt/rt.h"
 #include "tests/runtime/death_tests.h"
@@ -83,6 +84,52 @@ TEST_P(wait_groups, may_be_destroyed_as_soon_as_wait_returns) {
       for (int j = 0; j < 2; ++j) rt::go([raw = group.get()] { raw->done(); });
       group->wait();
       group.reset();
+    }
+  });
+}
+
+// A waiter that has run out of time leaves its bit in the counter: the next look may see the zero while the done() that
+// made it is still under the lock. The sanitizers see what is used after its end.
+TEST_P(wait_groups, may_be_destroyed_as_soon_as_a_wait_that_was_repeated_returns) {
+  run([] {
+    for (int i = 0; i < scaled(2000); ++i) {
+      auto group = std::make_unique<rt::wait_group>();
+      group->add(1);
+      rt::go([raw = group.get(), i] {
+        for (int k = 0; k < i % 50; ++k) rt::yield();
+        raw->done();
+      });
+      while (!group->wait_for(std::chrono::nanoseconds(i % 7 * 100))) {
+      }
+      group.reset();
+    }
+  });
+}
+
+// From a thread that is none of the runtime's as well.
+TEST_P(wait_groups, tell_of_zero_while_somebody_stands_under_the_lock) {
+  run([] {
+    for (int i = 0; i < scaled(300); ++i) {
+      rt::wait_group group;
+      group.add(1);
+      std::atomic<int> through{0};
+      rt::scope scope;
+      for (int k = 0; k < 8; ++k) {
+        scope.go([&] {
+          while (!group.wait_for(10us)) {
+          }
+          ++through;
+        });
+      }
+      scope.go([&] {
+        for (int k = 0; k < i % 20; ++k) rt::yield();
+        group.done();
+      });
+      rt::blocking([&] {
+        while (through != 8) std::this_thread::yield();
+        group.wait();
+      });
+      scope.wait();
     }
   });
 }
