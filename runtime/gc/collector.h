@@ -11,6 +11,7 @@
 #include "runtime/gc/mark_team.h"
 #include "runtime/gc/pacer.h"
 #include "runtime/gc/roots.h"
+#include "runtime/gc/stack_roots.h"
 #include "runtime/heap/heap.h"
 #include "runtime/os/debug_options.h"
 #include "runtime/os/spin_lock.h"
@@ -170,6 +171,7 @@ class collector {
   void mark_beside_others() noexcept;
   void wait_for_helpers() noexcept;
   bool try_to_end_marking(bool at_all_costs, cycle_report& report) noexcept;
+  bool scan_deep_stacks(int members) noexcept;
   void mark_in_the_stop(cycle_report& report) noexcept;
   void open_books(cycle_report& report) noexcept;
   void start_cycle(cycle_report& report) noexcept;
@@ -186,6 +188,7 @@ class collector {
   root_range host_stack_{nullptr, nullptr};
   os::debug_options options_;
   root_ranges data_;  // where a stop must not look for them
+  deep_stacks deep_stacks_;
   barrier_check barrier_check_;
 
   mutable os::spin_lock lock_{os::lock_rank::none};

@@ -126,8 +126,9 @@ void collector::begin_marking(cycle_report& report) noexcept {
     forget_noted();  // those that threads without a P have started just now
     ran_since_scan.open();
     start_cycle(report);
-    scan_interrupted(team_->first());
+    scan_interrupted(team_->first(), deep_stacks_);
     scan_who_made_way(team_->first(), stopped_at + longest_hints);
+    scan_deep_stacks(report.procs);
     if (options_.check_barrier) barrier_check_.note_references();
   });
   report.first_stopping = times.stopping();
@@ -195,7 +196,9 @@ bool collector::try_to_end_marking(bool at_all_costs, cycle_report& report) noex
   const stop_times times = with_all_stopped([&](std::int64_t stopped_at) {
     flush_places();
     marker& mine = team_->first();
-    stack_bytes_.fetch_add(scan_stopped_stacks(mine, false).bytes, std::memory_order_relaxed);
+    stack_bytes_.fetch_add(scan_stopped_stacks(mine, false, deep_stacks_).bytes, std::memory_order_relaxed);
+    // What deep stacks take another attempt would take again: it does not count.
+    if (scan_deep_stacks(report.procs)) stopped_at = os::nanotime();
     // Others are woken only if there is much to do: that takes as long as what one can do in the meantime.
     mark_team::assignment work;
     work.until = stopped_at + longest_alone;
@@ -210,6 +213,21 @@ bool collector::try_to_end_marking(bool at_all_costs, cycle_report& report) noex
   return done;
 }
 
+// In a stop: by the whole team, if there are bytes enough. False when there were none.
+bool collector::scan_deep_stacks(int members) noexcept {
+  const std::uint64_t bytes = deep_stacks_.bytes();
+  if (bytes == 0) return false;
+  mark_team::assignment work;
+  work.argument = &deep_stacks_;
+  work.roots = [](void* argument, marker& into, std::size_t, std::size_t) {
+    static_cast<deep_stacks*>(argument)->scan_share(into);
+  };
+  work.until = 0;  // nothing but this
+  team_->run(work, bytes >= deep_stacks::worth_sharing ? members : 1);
+  deep_stacks_.clear();
+  return true;
+}
+
 void collector::mark_in_the_stop(cycle_report& report) noexcept {
   open_books(report);
   const stop_times times = with_all_stopped([&](std::int64_t) {
@@ -220,7 +238,8 @@ void collector::mark_in_the_stop(cycle_report& report) noexcept {
     for_each_exception(&scan_range, &mine);
     for (const root_range& one : data_) mine.scan(one.low, one.high);
     mine.scan(host_stack_.low, host_stack_.high);
-    stack_bytes_.store(scan_stopped_stacks(mine, true).bytes, std::memory_order_relaxed);
+    stack_bytes_.store(scan_stopped_stacks(mine, true, deep_stacks_).bytes, std::memory_order_relaxed);
+    scan_deep_stacks(report.procs);
     mark_team::assignment work;
     while (!team_->run(work, report.procs)) {
     }

@@ -15,28 +15,43 @@ namespace {
 constexpr std::size_t slots_in_row = 64;
 // How much of a stack is looked at in the first stop, in bytes: some 5 us.
 constexpr std::ptrdiff_t most_of_hint = 8192;
+// Deep stacks are looked into in pieces of so much, in bytes: some 10 us each.
+constexpr std::size_t piece_size = 16 * 1024;
 
-// At rest: nobody runs it, and nobody will before the caller is done.
-std::uint64_t scan_at_rest(marker& into, const green_thread& one) noexcept {
+void scan_saved_registers(marker& into, const green_thread& one) noexcept {
+  if (one.interrupted == nullptr) return;
+  os::saved_registers registers = os::registers_of(one.interrupted);
+  into.scan(registers.low, registers.high);
+}
+
+// At rest: nobody runs it, and nobody will before the world goes on.
+std::uint64_t scan_at_rest(marker& into, const green_thread& one, deep_stacks& deep) noexcept {
   stack_extent used = extent_of(one);
-  into.scan(used.low, used.high);
-  if (one.interrupted != nullptr) {
-    os::saved_registers registers = os::registers_of(one.interrupted);
-    into.scan(registers.low, registers.high);
-  }
-  return static_cast<std::uint64_t>(used.high - used.low);
+  if (!deep.add(used)) into.scan(used.low, used.high);
+  scan_saved_registers(into, one);
+  return used.bytes();
 }
 
 void scan_whole(marker& into, const green_thread& one) noexcept { into.scan(one.stack_low(), one.stack_high()); }
 
-// True when it was parked and has been scanned; its bytes are added.
-bool scan_if_parked(marker& into, green_thread& one, std::uint64_t& bytes) noexcept {
+// True when it was parked and has been scanned; its bytes are added. In a stop it may be left to `deep`.
+bool scan_if_parked(marker& into, green_thread& one, std::uint64_t& bytes, deep_stacks* deep = nullptr) noexcept {
   if (!park_word::begin_scan(one.park)) return false;
-  bytes += scan_at_rest(into, one);
+  const stack_extent used = extent_of(one);
+  scan_saved_registers(into, one);
+  const char* next = deep != nullptr && deep->add(used) ? used.high : used.low;
+  while (next != used.high) {
+    const char* end = next + std::min(piece_size, static_cast<std::size_t>(used.high - next));
+    into.scan(next, end);
+    next = end;
+    if (park_word::is_wanted(one.park)) break;
+  }
   if (park_word::end_scan(one.park)) {
     ran_since_scan.add(one);
     the_scheduler()->make_ready(nullptr, one);
   }
+  into.scan(next, used.high);  // nothing, or the rest of one that may run now: a hint
+  bytes += used.bytes();
   return true;
 }
 
@@ -89,12 +104,38 @@ std::size_t scan_returned_stacks(marker& into) noexcept {
   return left;
 }
 
-stack_counts scan_stopped_stacks(marker& into, bool all) noexcept {
+bool deep_stacks::add(const stack_extent& one) noexcept {
+  if (one.bytes() < least || count_ == most) return false;
+  places_[count_++] = {one, pieces_};
+  pieces_ += (one.bytes() + piece_size - 1) / piece_size;
+  bytes_ += one.bytes();
+  return true;
+}
+
+void deep_stacks::clear() noexcept {
+  count_ = pieces_ = 0;
+  bytes_ = 0;
+  taken_.store(0, std::memory_order_relaxed);  // the begin of the team's next run tells its members
+}
+
+void deep_stacks::scan_share(marker& into) noexcept {
+  const place* at = places_.data();
+  const place* last = at + count_ - 1;
+  while (true) {
+    std::size_t piece = taken_.fetch_add(1, std::memory_order_relaxed);
+    if (piece >= pieces_) return;
+    while (at != last && at[1].first_piece <= piece) ++at;
+    const char* low = at->used.low + (piece - at->first_piece) * piece_size;
+    into.scan(low, low + std::min(piece_size, static_cast<std::size_t>(at->used.high - low)));
+  }
+}
+
+stack_counts scan_stopped_stacks(marker& into, bool all, deep_stacks& deep) noexcept {
   stack_counts counts;
   auto scan_one = [&](green_thread& one) {
     phase where = one.where.load(std::memory_order_acquire);
     if (where == phase::unused || where == phase::blocking) return;  // below
-    counts.bytes += scan_at_rest(into, one);
+    counts.bytes += scan_at_rest(into, one, deep);
     ++counts.stacks;
   };
   if (all) {
@@ -104,7 +145,7 @@ stack_counts scan_stopped_stacks(marker& into, bool all) noexcept {
       green_thread* next = scan_list::next(*one);
       if (one->where.load(std::memory_order_acquire) != phase::unused) {
         // The world may have to go on once more: who is parked needs no further scan, if it stays so.
-        if (!scan_if_parked(into, *one, counts.bytes)) {
+        if (!scan_if_parked(into, *one, counts.bytes, &deep)) {
           scan_one(*one);
           ran_since_scan.add(*one);
         }
@@ -114,7 +155,7 @@ stack_counts scan_stopped_stacks(marker& into, bool all) noexcept {
   }
   the_scheduler()->for_each_interrupted([&](const green_thread& one, bool registers_saved) {
     if (registers_saved) {
-      counts.bytes += scan_at_rest(into, one);
+      counts.bytes += scan_at_rest(into, one, deep);
     } else {
       scan_whole(into, one);
     }
@@ -123,10 +164,10 @@ stack_counts scan_stopped_stacks(marker& into, bool all) noexcept {
   return counts;
 }
 
-void scan_interrupted(marker& into) noexcept {
+void scan_interrupted(marker& into, deep_stacks& deep) noexcept {
   the_scheduler()->for_each_interrupted([&](const green_thread& one, bool registers_saved) {
     if (registers_saved) {
-      scan_at_rest(into, one);
+      scan_at_rest(into, one, deep);
     } else {
       scan_whole(into, one);
     }

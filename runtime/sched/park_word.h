@@ -7,7 +7,8 @@
 // The collector claims a parked stack by the same word. It exchanges PARKED for SCANNING: the stack is at rest, and
 // nobody may run it. A wake that meets SCANNING neither spins nor waits for a scan of unknown length: it leaves
 // WAKE_PENDING and goes its way, and the scanner that gives the word back finds that and makes the green thread ready
-// in the waker's place. So the wake is late by one scan, and the waker never is. What was scanned stays SCANNED; the
+// in the waker's place. So the wake is late by what the scanner looks at between two questions whether one has come
+// (is_wanted), and the waker never is. What was scanned stays SCANNED; the
 // wake that takes it from there knows that the stack will change after its scan (claim_result::taken_scanned).
 //
 // Invariants: 1. the stack is written only while the word is active or notified, and by one M.  2. a scan sees the
@@ -89,6 +90,9 @@ inline bool begin_scan(word& one) noexcept {
   }
   return false;
 }
+
+/// The scanner, in between: whether a wake has come. It may give the stack back at once then: who runs is scanned again.
+inline bool is_wanted(const word& one) noexcept { return one.load(std::memory_order_relaxed) == wake_pending; }
 
 /// The scanner gives the stack back. True when a wake came meanwhile: the green thread is the scanner's then, to be
 /// made ready, and its stack is about to change.

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdint>
 #include <map>
+#include <thread>
 #include <vector>
 
 #include "rt/rt.h"
@@ -140,6 +143,63 @@ TEST_P(scanned_stacks, one_that_ends_in_the_list_takes_nobody_along) {
   });
 }
 
+// Memory that looks like a stack: words that refer to objects, one in each page and at both ends.
+struct pretended_stack {
+  explicit pretended_stack(std::size_t words, std::vector<std::uintptr_t>& objects) : memory(words) {
+    constexpr std::size_t words_of_page = 512;
+    for (std::size_t i = 0; i < words; i += words_of_page) refer(i, objects);
+    refer(words - 1, objects);
+  }
+  void refer(std::size_t at, std::vector<std::uintptr_t>& objects) {
+    memory[at] = reinterpret_cast<std::uintptr_t>(rt::make<std::array<std::uint64_t, 4>>());
+    objects.push_back(memory[at]);
+  }
+  rt::detail::stack_extent extent() const {
+    const auto* low = reinterpret_cast<const char*>(memory.data());
+    return {low, low + memory.size() * sizeof(std::uintptr_t)};
+  }
+  std::vector<std::uintptr_t> memory;
+};
+
+TEST_P(scanned_stacks, deep_ones_are_shared_out_and_each_piece_is_looked_at_once) {
+  run_while_marking([] {
+    std::vector<std::uintptr_t> objects;
+    // As deep as a deep one must be; no whole number of pieces; many pieces.
+    const std::array<pretended_stack, 3> all{pretended_stack(8192, objects), pretended_stack(30'001, objects),
+                                             pretended_stack(1 << 17, objects)};
+    const pretended_stack low(8191, objects);
+    rt::detail::deep_stacks deep;
+    std::array<marker, 3> markers{marker(pool()), marker(pool()), marker(pool())};
+    begin();
+    for (int turn = 0; turn < 2; ++turn) {
+      EXPECT_FALSE(deep.add(low.extent()));
+      std::uint64_t bytes = 0;
+      for (const pretended_stack& one : all) {
+        EXPECT_TRUE(deep.add(one.extent()));
+        bytes += one.extent().bytes();
+      }
+      EXPECT_EQ(deep.bytes(), bytes);
+      std::vector<std::thread> threads;
+      std::uint64_t before = 0;
+      for (const marker& one : markers) before += one.scanned_bytes();
+      for (marker& one : markers) threads.emplace_back([&] { deep.scan_share(one); });
+      for (std::thread& one : threads) one.join();
+      std::uint64_t after = 0;
+      for (const marker& one : markers) after += one.scanned_bytes();
+      EXPECT_EQ(after - before, bytes);
+      deep.clear();
+    }
+    for (marker& one : markers) one.flush();
+    std::size_t marked = 0;
+    for (std::uintptr_t one : objects) {
+      rt::detail::object_place place{};
+      if (rt::detail::find_object(one, place) && place.in->is_marked(place.index)) ++marked;
+    }
+    end();
+    EXPECT_EQ(marked, objects.size() - (8191 + 511) / 512 - 1) << "all but those of the one that is not deep";
+  });
+}
+
 [[gnu::noinline]] int recurse(rt_test::tally& count, int depth, const rt::chan<int>& deep, const rt::chan<int>& go_on) {
   volatile char frame[1024];
   frame[0] = 1;
@@ -149,7 +209,7 @@ TEST_P(scanned_stacks, one_that_ends_in_the_list_takes_nobody_along) {
     below = recurse(count, depth - 1, deep, go_on);
   } else {
     deep.send(0);
-    go_on.recv();
+    while (go_on.recv()) deep.send(0);
   }
   return below + (mine->is_alive() && mine->value == depth ? frame[0] : 1'000'000);
 }
@@ -172,7 +232,38 @@ TEST_P(deep_stacks, of_a_mebibyte_are_seen_whole_while_others_allocate) {
       rt::gc();
     }
     EXPECT_EQ(count.destroyed, 0);
-    go_on.send(0);
+    go_on.close();
+    EXPECT_EQ(found.recv(), depth + 1);
+  });
+}
+
+// Wakes meet scans: the stack is given back in between, and scanned once more. It runs in the last stops as well, which
+// leaves its pieces to the team.
+TEST_P(deep_stacks, are_seen_whole_though_they_are_woken_while_they_are_looked_into) {
+  run([] {
+    constexpr int depth = 4000;
+    rt_test::tally count;
+    rt::chan<int> deep;
+    rt::chan<int> go_on;
+    rt::chan<int> found(1);
+    rt::go_options large;
+    large.stack_size = 16 << 20;
+    rt::go(large, [&] { found.send(recurse(count, depth, deep, go_on)); });
+    deep.recv();
+    std::atomic<bool> stop{false};
+    rt::wait_group collecting;
+    collecting.go([&] {
+      while (!stop) rt::gc();
+    });
+    const rt::time_point until = rt::now() + std::chrono::milliseconds(300);
+    while (rt::now() < until) {
+      go_on.send(0);
+      deep.recv();
+    }
+    stop = true;
+    collecting.wait();
+    EXPECT_EQ(count.destroyed, 0);
+    go_on.close();
     EXPECT_EQ(found.recv(), depth + 1);
   });
 }
