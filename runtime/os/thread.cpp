@@ -1,9 +1,13 @@
 #include "runtime/os/thread.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
+#include <cstring>
 #include <ctime>
 #include <initializer_list>
 
@@ -51,6 +55,23 @@ bool join_thread(pthread_t thread, std::int64_t timeout) noexcept {
     ++until.tv_sec;
   }
   return pthread_timedjoin_np(thread, nullptr, &until) == 0;
+}
+
+bool is_runnable(clockid_t cpu_clock) noexcept {
+  // In the kernel's numbers of such clocks the thread's is complemented, above three bits that say what it counts.
+  const int thread = ~(cpu_clock >> 3);
+  char path[48];
+  std::snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  char text[128];
+  const ssize_t length = read(file, text, sizeof text - 1);
+  close(file);
+  if (length <= 0) return false;
+  text[length] = '\0';
+  // "1234 (name) R ...": a name may have anything in it.
+  const char* after_name = std::strrchr(text, ')');
+  return after_name != nullptr && after_name[1] == ' ' && after_name[2] == 'R';
 }
 
 void prepare_worker_thread(const char* name) noexcept {

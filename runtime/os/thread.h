@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 
 namespace rt::os {
 
@@ -17,6 +18,10 @@ bool join_thread(pthread_t thread, std::int64_t timeout) noexcept;
 /// For the calling thread: its name in /proc and a timer slack of 1 ns, so that short sleeps are not lengthened by 50
 /// us.
 void prepare_worker_thread(const char* name) noexcept;
+
+/// Whether the thread of this process that has this CPU clock runs, or waits for a CPU: by what /proc tells of it. False
+/// when that tells nothing.
+bool is_runnable(clockid_t cpu_clock) noexcept;
 
 struct thread_stack {
   void* low;

@@ -24,6 +24,7 @@
 #include "runtime/os/barrier.h"
 #include "runtime/os/clock.h"
 #include "runtime/os/signal.h"
+#include "runtime/os/thread.h"
 #include "runtime/sched/fast_path.h"
 #include "runtime/sched/scheduler.h"
 
@@ -54,6 +55,9 @@ motion scheduler::look_at_owner(processor& p, owner_note& note) noexcept {
   bool first = note.cpu_time < 0 || note.tick != tick;
   // The look itself costs the watched thread nothing; a timer tick of the kernel in its sleep neither.
   bool moved = first || cpu_time != note.cpu_time;
+  // Nobody is held there who runs without a P, and what he has in his registers is seen by no collection
+  // (hold_outsiders): who only waits for a CPU keeps his.
+  if (!moved && under_thread_sanitizer && os::is_runnable(clock)) return motion::moving;
   if (moved) note = {cpu_time, os::nanotime(), os::cycles(), tick};
   return first ? motion::unknown : moved ? motion::moving : motion::resting;
 }

@@ -9,6 +9,7 @@
 #include "rt/rt.h"
 #include "tests/runtime/computing.h"
 #include "tests/runtime/gc/objects.h"
+#include "tests/runtime/gc/sight.h"
 
 namespace {
 
@@ -40,9 +41,10 @@ TEST(blocked_signals, a_loop_is_waited_for_until_it_calls_the_runtime) {
     std::atomic<bool> begun{false};
     std::atomic<bool> end{false};
     std::atomic<bool> looked{false};
+    const rt_test::sight_of_registers sight;
     rt::wait_group done;
     done.go([&] {
-      node* mine = make_chain(count, 20);
+      node* volatile mine = make_chain(count, 20);  // on the stack: no more is seen, should it lose its P
       {
         all_signals_blocked here;
         begun = true;
@@ -58,7 +60,7 @@ TEST(blocked_signals, a_loop_is_waited_for_until_it_calls_the_runtime) {
       end = true;
     });
     rt::gc();
-    EXPECT_TRUE(end) << "a collection went on beside a green thread that ran";
+    EXPECT_TRUE(end || sight.is_lost()) << "a collection went on beside a green thread that ran";
     EXPECT_EQ(count.destroyed, 0);
     looked = true;
     done.wait();
