@@ -446,9 +446,10 @@ void host_service::shut_down(std::chrono::nanoseconds grace) {
     changed_.notify_all();
     if (!has_tasks) return;
   }
+  tasks_.stop_all(grace);
+  // After those of the tasks: that each of them is stuck is told before the host gives up.
   auto deadline = task_table::clock::now() + grace;
   shutdown_deadline_ = shutdown_deadline_ ? std::min(*shutdown_deadline_, deadline) : deadline;
-  tasks_.stop_all(grace);
 }
 
 void host_service::link_closed() {

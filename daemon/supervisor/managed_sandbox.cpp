@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <filesystem>
 
 #include "daemon/protocol/error.h"
@@ -11,6 +10,7 @@
 #include "daemon/protocol/version.h"
 #include "daemon/sandbox/plan.h"
 #include "daemon/supervisor/host_start.h"
+#include "daemon/supervisor/seconds_text.h"
 
 namespace rtd::supervisor {
 namespace {
@@ -20,12 +20,6 @@ using namespace std::chrono_literals;
 
 constexpr int deaths_until_blame = 3;
 constexpr double most_cpu_seconds = 1e12;  // that a host is believed
-
-std::string seconds_text(std::chrono::nanoseconds length) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f s", std::chrono::duration<double>(length).count());
-  return text;
-}
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
 
@@ -532,77 +526,6 @@ void managed_sandbox::request(std::string_view method, json params, std::chrono:
   with_.events_loop.post([alive = alive_, done = std::move(done), why = trouble()] {
     if (*alive) done({json::object(), "unavailable", why});
   });
-}
-
-// ---- statistics, which are the heartbeat as well ----
-
-void managed_sandbox::forget_figures_of(std::string_view task) {
-  if (statistics_) std::erase_if(statistics_->tasks, [&](const metrics::host_task& one) { return one.id == task; });
-}
-
-void managed_sandbox::heartbeat() {
-  sandbox::reap_lingering();
-  if (!is_up()) return;
-  if (!host_->group().empty()) look_at_group(sandbox::counts_of(host_->group()));
-  if (!statistics_asked_) {
-    suspected_ = false;
-    send_statistics_request();
-  } else if (clock::now() - *statistics_asked_ > watchdog_timeout) {
-    // Late twice in a row: had the supervisor itself been stopped (a debugger, a suspended machine), the answer that
-    // waits in the socket is read between the two looks.
-    if (suspected_) return host_->kill("watchdog", "no answer for " + seconds_text(clock::now() - *statistics_asked_));
-    suspected_ = true;
-  }
-  heartbeat_timer_.start(suspected_ ? std::chrono::nanoseconds(500ms) : heartbeat_interval, [this] { heartbeat(); });
-}
-
-void managed_sandbox::look_at_group(const sandbox::group_counts& counts) {
-  for (const group_watch::note& met : group_watch_.look(counts, settings_.limits, clock::now()))
-    with_.events.add(log_level::warn, "sandbox_limit", name_, {}, "sandbox " + name_ + ": " + met.text,
-                     {{"limit", met.limit}});
-}
-
-void managed_sandbox::send_statistics_request() {
-  statistics_asked_ = clock::now();
-  host_->request("stats", json::object(), std::chrono::hours(24),
-                 [this](const host_answer& answer) { statistics_answered(answer); });
-}
-
-void managed_sandbox::statistics_answered(const host_answer& answer) {
-  if (answer.error_kind == "unavailable") return;  // ended() clears up
-  statistics_asked_.reset();
-  std::string problem = answer.message;
-  std::optional<metrics::host_snapshot> read;
-  if (answer.good()) read = metrics::parse_host_stats(answer.result, problem);
-  if (read) {
-    if (statistics_) metrics::keep_monotonic(*read, *statistics_);
-    statistics_ = std::move(read);
-    statistics_at_ = std::chrono::system_clock::now();
-    statistics_bad_ = false;
-  } else if (!std::exchange(statistics_bad_, true)) {
-    with_.lines.write(log_level::error, "the host's statistics cannot be used: " + problem, name_);
-  }
-  answer_refreshes(!statistics_bad_);
-}
-
-void managed_sandbox::refresh(std::chrono::nanoseconds timeout, std::function<void(bool)> done) {
-  const bool fresh = statistics_ && std::chrono::system_clock::now() - statistics_at_ < 100ms;
-  if (!is_up() || fresh) return with_.events_loop.post([done = std::move(done), good = is_up()] { done(good); });
-  refresh_waiter waiter{std::move(done), std::make_unique<timer>(with_.events_loop)};
-  waiter.deadline->start(timeout, [this, which = waiter.deadline.get()] {
-    for (auto at = refreshes_.begin(); at != refreshes_.end(); ++at)
-      if (at->deadline.get() == which) {
-        const refresh_waiter late = std::move(*at);
-        refreshes_.erase(at);
-        return late.done(false);
-      }
-  });
-  refreshes_.push_back(std::move(waiter));
-  if (!statistics_asked_) send_statistics_request();
-}
-
-void managed_sandbox::answer_refreshes(bool good) {
-  for (auto& waiter : std::exchange(refreshes_, {})) waiter.done(good);
 }
 
 // ---- reports ----

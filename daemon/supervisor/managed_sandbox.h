@@ -202,6 +202,7 @@ class managed_sandbox {
   std::optional<metrics::host_snapshot> statistics_;
   std::chrono::system_clock::time_point statistics_at_{};
   std::optional<clock::time_point> statistics_asked_;  // while an answer is waited for
+  std::vector<std::string> ended_while_asked_;         // tasks that have ended since then
   bool suspected_ = false;                             // the answer was late at the last heartbeat
   bool statistics_bad_ = false;                        // the last answer was no good; said once
   std::vector<refresh_waiter> refreshes_;

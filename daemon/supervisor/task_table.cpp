@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cctype>
-#include <cstdio>
 #include <initializer_list>
 #include <system_error>
 #include <utility>
 
 #include "daemon/protocol/error.h"
 #include "daemon/protocol/text.h"
+#include "daemon/supervisor/seconds_text.h"
 
 namespace rtd::supervisor {
 namespace {
@@ -22,12 +22,6 @@ constexpr std::chrono::seconds start_timeout{20};
 constexpr std::size_t prune_from = 32;
 
 double seconds(std::chrono::nanoseconds length) { return std::chrono::duration<double>(length).count(); }
-
-std::string seconds_text(std::chrono::nanoseconds length) {
-  char text[32];
-  std::snprintf(text, sizeof text, "%.1f s", seconds(length));
-  return text;
-}
 
 // Waiters may do anything to the task and the table; so the lists are emptied before the first of them is called.
 void call_all(std::initializer_list<task_waiters*> lists) {

@@ -48,8 +48,14 @@ class RealHost(harness.BehaviourCase):
         self.assertEqual(rtd.task("bystander")["last_exit"]["reason"], "host")
         return rtd, exit_
 
+    def start_at_once(self, tasks):
+        """Waits for no task: these run for a moment only, in which a busy machine need not look."""
+        rtd = self.start({"plugins": BEHAVIOUR, "tasks": tasks}, wait=False)
+        rtd.wait_for_socket()
+        return rtd
+
     def test_a_deadlocked_task_fails_and_is_restarted(self):
-        rtd = self.start_behaviour({"dead": self.task("deadlock", restart={"initial_delay": "10ms"})})
+        rtd = self.start_at_once({"dead": self.task("deadlock", restart={"initial_delay": "10ms"})})
         wait_for(lambda: rtd.task("dead")["restarts"] >= 2, "the task is restarted twice")
         exit_ = rtd.task("dead")["last_exit"]
         self.assertEqual(exit_["reason"], "failed")
@@ -58,11 +64,11 @@ class RealHost(harness.BehaviourCase):
         event = rtd.events("task_deadlocked")[0]
         self.assertEqual((event["task"], event["sandbox"]), ("dead", "default"))
         self.assertIn("deadlock: all 3 green threads", event["message"])
-        self.assertIn("[chan receive (nil chan)", rtd.log())
+        wait_for(lambda: "[chan receive (nil chan)" in rtd.log(), "the stacks are logged")
         self.assertEqual(rtd.sandbox()["restarts"], 0)
 
     def test_a_deadlocked_task_that_cannot_be_cancelled_costs_its_host(self):
-        rtd = self.start_behaviour({"dead": self.task("deadlock_shielded", stop_timeout="100ms", restart={"policy": "never"})})
+        rtd = self.start_at_once({"dead": self.task("deadlock_shielded", stop_timeout="100ms", restart={"policy": "never"})})
         exit_ = wait_for(lambda: rtd.sandbox()["last_exit"], "the host is given up")
         self.assertEqual(exit_["reason"], "watchdog")
         self.assertEqual(rtd.metric("rtd_task_deadlocks_total", task="dead"), 1)
@@ -143,7 +149,9 @@ class RealHost(harness.BehaviourCase):
         time.sleep(14)
         self.assertEqual(rtd.host_pid(), host)
         self.assertEqual(rtd.task("one")["state"], "running")
-        self.assertEqual(rtd.metric("rtd_sandbox_up"), 1)
+        # A page waits half a second for a host, which is little where other programs compute as well.
+        wait_for(lambda: rtd.metric("rtd_sandbox_up") == 1, "the host answers a scrape in time")
+        self.assertIsNone(rtd.sandbox()["last_exit"])
 
     def test_a_task_that_does_not_stop_costs_its_host(self):
         rtd = self.start_behaviour({"stubborn": self.task("ignore_stop", stop_timeout="300ms"),
@@ -171,7 +179,12 @@ class RealHost(harness.BehaviourCase):
             limits = file.read()
         self.assertRegex(limits, r"Max open files +777 +777")
         self.assertRegex(limits, r"Max core file size +0 +0")
-        sockets = [os.readlink(f"/proc/{host}/fd/{fd}") for fd in os.listdir(f"/proc/{host}/fd")]
+        sockets = []
+        for fd in os.listdir(f"/proc/{host}/fd"):
+            try:
+                sockets.append(os.readlink(f"/proc/{host}/fd/{fd}"))
+            except FileNotFoundError:  # a file that it had just opened to read something
+                pass
         self.assertEqual(sum(link.startswith("socket:") for link in sockets), 1, "the link and no other: " + str(sockets))
 
     def test_sandbox_restart_and_lists(self):
@@ -355,10 +368,11 @@ class Policies(harness.FakeHostCase):
     def test_sandbox_gives_up(self):
         limits = {"default": {"restart": {"max_restarts": 2, "initial_delay": "10ms"}}}
         rtd = self.start_fake(tasks={"one": self.task("serve")}, sandboxes=limits)
+        pid = None
         for _ in range(3):
-            pid = rtd.wait_sandbox("up")["pid"]
+            # Another one than the last: the supervisor hears of a host's end later than we see it.
+            pid = wait_for(lambda: (s := rtd.sandbox())["state"] == "up" and s["pid"] != pid and s["pid"], "a new host")
             os.kill(pid, signal.SIGKILL)
-            wait_for(lambda: not alive(pid), "the host is gone")
         self.assertIn("2 times", rtd.wait_sandbox("fatal")["fatal_reason"])
         self.assertEqual(rtd.events("sandbox_fatal")[0]["sandbox"], "default")
         self.assertEqual(rtd.http_get("/readyz")[0], 503)
@@ -401,7 +415,8 @@ class HostileHosts(harness.FakeHostCase):
         self.dies_of_protocol(self.after_start("self.send({'id': 1, 'result': 5})"), "without a result")
 
     def test_random_bytes(self):
-        self.dies_of_protocol(self.after_start("self.send_bytes(os.urandom(1 << 20))"), "")
+        # More than the largest frame: whatever length they begin with is refused, or that many bytes are there.
+        self.dies_of_protocol(self.after_start("self.send_bytes(os.urandom(9 << 20))"), "")
 
     def test_another_version(self):
         rtd = self.start_fake("    def on_host_configure(self, params):\n"
@@ -435,9 +450,10 @@ class HostileHosts(harness.FakeHostCase):
             "{'event': 'crash', 'signal': 5, 'stack': 'none'},"
             "{'event': 'unknown'})]"), tasks={"one": self.task("serve")})
         rtd.wait_task("one", "running")
+        line = wait_for(lambda: next((line for line in rtd.call("logs", limit=1000)["lines"]
+                                      if line["message"].startswith("\\x1b")), None), "the line that can be used")
         time.sleep(0.3)
         self.assertIsNone(rtd.sandbox()["last_exit"])
-        line = next(line for line in rtd.call("logs", limit=1000)["lines"] if line["message"].startswith("\\x1b"))
         self.assertEqual((line["task"], line["plugin"]), ("", ""))
         self.assertLessEqual(len(line["message"].encode()), 8192)
         self.assertNotIn("\x1b", rtd.log())
@@ -453,13 +469,30 @@ class HostileHosts(harness.FakeHostCase):
 
     def test_a_host_that_does_not_answer_a_scrape(self):
         rtd = self.start_fake("    def handle(self, number, method, params):\n"
-                              "        if method == 'stats': time.sleep(1.5)\n"
+                              "        if method == 'stats' and self.tasks: time.sleep(5)\n"
                               "        super().handle(number, method, params)\n", tasks={"one": self.task("serve")})
         began = time.monotonic()
         status, text = rtd.http_get("/metrics")
         self.assertEqual(status, 200)
-        self.assertLess(time.monotonic() - began, 2 * harness.SLOWNESS)
+        self.assertLess(time.monotonic() - began, 4 * harness.SLOWNESS)
         self.assertIn("rtd_sandbox_up", text)
+
+    def test_figures_from_before_the_end_of_a_task_are_not_counted_beside_its_total(self):
+        # The host reads them, tells the end of the task, and answers then. It answers no more, so that they stay.
+        rtd = self.start_fake("    ended = False\n"
+                              "    def on_stats(self, params):\n"
+                              "        if self.ended: return None\n"
+                              "        figures = fake_host.statistics(self.tasks)\n"
+                              "        for task in list(self.tasks):\n"
+                              "            del self.tasks[task]\n"
+                              "            self.event('task', id=task, state='completed', error='', cpu_seconds=0.5)\n"
+                              "            self.ended = True\n"
+                              "        return figures\n",
+                              tasks={"one": self.task("serve", restart={"policy": "never"})}, wait=False)
+        rtd.wait_for_socket()
+        rtd.wait_task("one", "completed")
+        self.assertEqual(rtd.metric("rtd_task_cpu_seconds_total", task="one"), 0.5)
+        self.assertEqual(rtd.task("one")["cpu_seconds"], 0.5)
 
     def test_a_log_flood_is_limited(self):
         rtd = self.start_fake(self.after_start(
@@ -567,7 +600,8 @@ class ServiceManager(harness.FakeHostCase):
         os.environ.update(NOTIFY_SOCKET=address, WATCHDOG_USEC="600000")
         self.addCleanup(os.environ.pop, "NOTIFY_SOCKET")
         self.addCleanup(os.environ.pop, "WATCHDOG_USEC")
-        rtd = self.start_fake(tasks={"one": self.task("serve")})
+        # Not waited for: the socket takes ten messages, and one more would hold the daemon up until somebody reads.
+        rtd = self.start_fake(tasks={"one": self.task("serve")}, wait=False)
         os.environ.pop("WATCHDOG_PID", None)
 
         def heard(wanted):
@@ -587,6 +621,7 @@ class ServiceManager(harness.FakeHostCase):
         heard("READY=1")
         rtd.process.terminate()
         heard("STOPPING=1")
+        manager.close()  # nobody reads any more
         self.assertEqual(rtd.process.wait(harness.PATIENCE), 0)
 
 
