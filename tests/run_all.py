@@ -24,7 +24,8 @@ GTEST_SKIP = re.compile(r"^(.+:\d+: )?Skipped$")
 GTEST_CASE = re.compile(r"^\[  SKIPPED \] (\S+) \(\d+ ms\)$")
 RESULT = re.compile(r"^ *\d+/\d+ Test +#\d+: (\S+) \.*(.*)$")
 FAILED = re.compile(r"\*\*\*(?!Skipped|Not Run \(Disabled\))")
-BEYOND_EXPECTATIONS = re.compile(r"Sanitizer|runtime error:|\bSIG(ABRT|BUS|ILL|SEGV)\b|core dumped|\bfatal\b|Valgrind")
+BEYOND_EXPECTATIONS = re.compile(r"Sanitizer|runtime error:|\bSIG(ABRT|BUS|ILL|SEGV)\b|core dumped|\brtd runtime: |"
+                                 r"\bfatal error: |Valgrind")
 MOST_SECOND_CHANCES = 3  # more at once are no accident
 TIMES_ALONE = 10  # what fails alone once in four times is found with 94 %; a run of ten costs seconds
 

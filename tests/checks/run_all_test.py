@@ -57,10 +57,16 @@ class RunAll(unittest.TestCase):
 
     def test_crashes_and_reports_have_no_second_chance(self):
         for how in ("kill -SEGV $$", "echo 'ERROR: AddressSanitizer: heap-use-after-free'; exit 1",
-                    "echo 'WARNING: ThreadSanitizer: data race'; exit 66", "echo 'fatal: lock ranks'; exit 1"):
+                    "echo 'WARNING: ThreadSanitizer: data race'; exit 66", "echo 'rtd runtime: lock ranks'; exit 1",
+                    "echo 'fatal error: all green threads are asleep'; exit 1"):
             status, text = self.run_all("true", self.fails_once(f"mark {len(how)}".replace(" ", ""), how))
             self.assertNotEqual(status, 0, text)
             self.assertNotIn("alone", text)
+
+    def test_the_word_for_a_state_of_a_sandbox_is_no_crash(self):
+        how = """echo 'wait_sandbox("fatal")'; exit 1"""
+        status, text = self.run_all("true", self.fails_once("b", how))
+        self.assertEqual(status, 0, text)
 
     def test_many_at_once_have_no_second_chance(self):
         status, text = self.run_all(*(self.fails_once(name) for name in "abcd"))
