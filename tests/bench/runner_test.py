@@ -80,7 +80,7 @@ class FakeBuild:
             [SOURCE / "bench" / "run", "--build-dir", self.path, *arguments],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,  # a full run starts some eight hundred of these programs
             check=False,
         )
 

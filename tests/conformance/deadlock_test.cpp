@@ -89,7 +89,7 @@ TEST_P(conformance_deadlocks, b084_not_while_a_timer_a_foreign_call_or_a_socket_
     const std::string address = listener.address();
     std::thread foreign([&] {
       std::this_thread::sleep_for(long_enough);
-      rt::go([&] { rt::net::dial("tcp", address); });
+      rt::go([address] { rt::net::dial("tcp", address); });  // which may not be over when all this is
     });
     listener.accept();
     rt::blocking([&] { foreign.join(); });

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <deque>
 #include <memory>
 #include <vector>
 
@@ -40,9 +41,13 @@ bool after_collections(const Condition& condition) {
 
 TEST_P(ends, b103_cleanups_several_stopped_refused) {
   run([] {
-    std::atomic<int> whole{0};
-    std::atomic<int> inner{0};
-    std::atomic<int> stopped{0};
+    struct counters {
+      std::atomic<int> whole{0};
+      std::atomic<int> inner{0};
+      std::atomic<int> stopped{0};
+    };
+    static std::deque<counters> all;  // the last ones may be called when the test has seen enough, and ends
+    counters* calls = &all.emplace_back();
     auto* kept = rt::make<thing>();
     std::vector<rt::cleanup> late;
     out_of_sight([&] {
@@ -53,11 +58,11 @@ TEST_P(ends, b103_cleanups_several_stopped_refused) {
         for (int k = 0; k < 4; ++k) {
           if (k % 2 == 0) {
             rt::add_cleanup(
-                one, [&](int number) { whole += number; }, 1);
+                one, [calls](int number) { calls->whole += number; }, 1);
             rt::add_cleanup(
-                &one->words[k / 2], [&](int number) { inner += number; }, 1);
+                &one->words[k / 2], [calls](int number) { calls->inner += number; }, 1);
           } else {
-            these.push_back(rt::add_cleanup(one, [&] { ++stopped; }));
+            these.push_back(rt::add_cleanup(one, [calls] { ++calls->stopped; }));
             EXPECT_TRUE(these.back().stop());
           }
         }
@@ -65,12 +70,13 @@ TEST_P(ends, b103_cleanups_several_stopped_refused) {
         if (i == 0) late.push_back(rt::add_cleanup(one, [] {}));
       }
     });
-    EXPECT_TRUE(after_collections([&] { return whole >= 90 && inner >= 90; })) << whole << " " << inner;
-    EXPECT_LE(whole, 100);
-    EXPECT_LE(inner, 100);
-    EXPECT_EQ(stopped, 0);
+    EXPECT_TRUE(after_collections([&] { return calls->whole >= 90 && calls->inner >= 90; }))
+        << calls->whole << " " << calls->inner;
+    EXPECT_LE(calls->whole, 100);
+    EXPECT_LE(calls->inner, 100);
+    EXPECT_EQ(calls->stopped, 0);
     // After the call there is nothing to stop (unless some leftover has kept that one object).
-    if (whole == 100) {
+    if (calls->whole == 100) {
       EXPECT_TRUE(eventually([&] { return !late[0].stop(); }));
     }
 

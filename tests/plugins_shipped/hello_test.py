@@ -77,7 +77,7 @@ class HelloTest(shipped.PluginTestCase):
         self.assertGreaterEqual(min(waits), 0.1, "a greeting came before the pause")
         # One after the other would be 100 s. Connecting so many takes the test's own interpreter tens of milliseconds,
         # and many times that on a busy machine; what it took here is printed.
-        self.assertLess(total, 5.0 * harness.SLOWNESS)
+        self.assertLess(total, 0.1 * CLIENTS / 3)
         harness.wait_for(lambda: rtd.task("it")["green_threads"] == 1, "the connections' green threads have ended")
         metrics = shipped.Metrics(rtd)
         self.assertEqual(metrics.one("hello_greetings_total", task="it"), CLIENTS)
@@ -92,9 +92,15 @@ class HelloTest(shipped.PluginTestCase):
 
     def test_parameters(self):
         rtd = self.start_task("hello", "serve", {"listen": "[::1]:0", "delay": "0ms", "text": "Grüß Gott"})
-        texts, waits, _ = greetings(address_of(rtd), 3)
-        self.assertEqual(set(texts), {"Grüß Gott\n".encode()})
-        self.assertLess(max(waits), 0.1 * harness.SLOWNESS)
+        address = address_of(rtd)
+
+        def without_pause():
+            texts, waits, _ = greetings(address, 3)
+            self.assertEqual(set(texts), {"Grüß Gott\n".encode()})
+            return min(waits) < 0.1
+
+        # With the usual pause none would be so quick, however idle the machine.
+        harness.wait_for(without_pause, "a greeting without the usual pause")
 
     def test_clients_that_vanish_harm_nobody(self):
         rtd = self.start_task("hello", "serve", {"listen": "127.0.0.1:0", "delay": "50ms"})
@@ -112,7 +118,7 @@ class HelloTest(shipped.PluginTestCase):
             harness.wait_for(lambda: rtd.task("it")["green_threads"] == 2, "the connection is accepted")
             begin = time.monotonic()
             rtd.call("task.stop", name="it")
-            self.assertLess(time.monotonic() - begin, 2 * harness.SLOWNESS)
+            self.assertLess(time.monotonic() - begin, 4 * harness.SLOWNESS)  # after five its host would be killed
             client.settimeout(harness.PATIENCE)
             self.assertEqual(client.recv(100), b"")
 

@@ -52,9 +52,8 @@ class Client:
 class KvcacheTest(shipped.PluginTestCase):
     def start_cache(self, **params):
         rtd = self.start_task("kvcache", "serve", {"listen": "127.0.0.1:0", **params})
-        harness.wait_for(lambda: "listening on" in rtd.task("it")["status"] or "items" in rtd.task("it")["status"],
-                         "the cache listens")
-        line = next(message for _, message in shipped.log_lines(rtd, "it") if message.startswith("listening on "))
+        line = harness.wait_for(lambda: next((message for _, message in shipped.log_lines(rtd, "it")
+                                              if message.startswith("listening on ")), None), "the cache listens")
         return rtd, int(line.split(",")[0].rsplit(":", 1)[1])
 
     def client(self, port):
@@ -114,7 +113,7 @@ class KvcacheTest(shipped.PluginTestCase):
         self.assertEqual(int(stats["total_items"]), 4000)
 
     def test_clients_beyond_the_bound_and_silent_ones(self):
-        _, port = self.start_cache(max_connections=2, idle_timeout="1s")
+        _, port = self.start_cache(max_connections=2, idle_timeout="3s")
         first, second = self.client(port), self.client(port)
         self.assertEqual(first.set("a", "1"), "STORED")
         self.assertEqual(second.get("a"), "1")

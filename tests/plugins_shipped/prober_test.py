@@ -92,13 +92,6 @@ def stalled_body(seconds):
     return behave
 
 
-def closed_port():
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class ProberTest(shipped.PluginTestCase):
     # Long enough that a busy machine does not make a good answer late.
     FAST = {"interval": f"{400 * harness.SLOWNESS}ms", "timeout": f"{400 * harness.SLOWNESS}ms", "jitter": "20ms"}
@@ -125,32 +118,45 @@ class ProberTest(shipped.PluginTestCase):
         except AssertionError as error:
             raise AssertionError(f"{error}: {shipped.log_lines(rtd, 'it')}") from None
 
+    def wait_down(self, rtd, web, behave, detail):
+        """Lets the server behave so until the target is down for it; returns what is said of it. A busy machine may make
+        any answer late: then the target is let up again, and seen how it goes down the next time."""
+        def down():
+            said = [message for _, message in shipped.log_lines(rtd, "it") if message.startswith(web.url() + " is ")]
+            if not said or " is down: " not in said[-1]:
+                web.behave = behave
+            elif " within " not in said[-1] or (" within " in detail and detail in said[-1]):
+                return said[-1]
+            else:
+                web.behave = answer()
+            return None
+
+        return harness.wait_for(down, "the target is down")
+
     def wait_outcome(self, rtd, web, behave, reason, detail, status):
         """Lets the server behave so; the target must go down for this reason, and up again when it behaves well."""
-        web.behave = behave
         failures = shipped.Metrics(rtd).one("probe_failures_total", reason=reason)
-        known = len(shipped.log_lines(rtd, "it"))
-        self.wait_log(rtd, f"{web.url()} is down: {detail}", "warn", after=known)
+        self.assertIn(f"{web.url()} is down: {detail}", self.wait_down(rtd, web, behave, detail))
         self.wait_value(rtd, "probe_up", 0)
-        metrics = shipped.Metrics(rtd)
-        self.assertGreater(metrics.one("probe_failures_total", reason=reason), failures)
-        self.assertEqual(metrics.one("probe_http_status_code"), status)
+        harness.wait_for(lambda: shipped.Metrics(rtd).one("probe_failures_total", reason=reason) > failures,
+                         "the failure is counted")
+        self.wait_value(rtd, "probe_http_status_code", status)
         known = len(shipped.log_lines(rtd, "it"))
         web.behave = answer()
         self.wait_log(rtd, f"{web.url()} is up again, after ", "info", after=known)
         self.wait_value(rtd, "probe_up", 1)
 
     def test_up_down_and_up_again(self):
-        web = self.web()
-        refused = f"tcp://127.0.0.1:{closed_port()}"
+        web = self.web(port=harness.free_port())  # which is still free when it comes back to it
+        refused = f"tcp://127.0.0.1:{harness.free_port()}"
         begin = time.time()
         rtd = self.probe(web.url("/health?full=1"), f"tcp://127.0.0.1:{web.port}", refused)
         url, tcp = web.url("/health?full=1"), f"tcp://127.0.0.1:{web.port}"
         for target, up in ((url, 1), (tcp, 1), (refused, 0)):
             self.wait_value(rtd, "probe_up", up, target=target, task="it", plugin="prober", sandbox="default")
         harness.wait_for(lambda: rtd.task("it")["status"] == "3 targets, 1 down", "the status")
+        self.wait_value(rtd, "probe_http_status_code", 200, target=url)
         metrics = shipped.Metrics(rtd)
-        self.assertEqual(metrics.one("probe_http_status_code", target=url), 200)
         self.assertIsNone(metrics.one("probe_http_status_code", target=tcp))
         self.assertGreater(metrics.one("probe_duration_seconds", target=url), 0)
         self.assertLess(metrics.one("probe_duration_seconds", target=url), 0.8)
@@ -173,14 +179,14 @@ class ProberTest(shipped.PluginTestCase):
         web.server.server_close()
         for target in (url, tcp):
             self.wait_value(rtd, "probe_up", 0, target=target)
-        # The check that was under way may have seen a reset; the ones after it cannot.
-        self.wait_log(rtd, url + " is down: Connection re", "warn")
+        # The check that was under way may have seen a reset or, on a busy machine, nothing in time; those after it cannot.
+        self.wait_log(rtd, url + " is down: ", "warn")
         failures = metrics.one("probe_failures_total", reason="connect")
         harness.wait_for(lambda: shipped.Metrics(rtd).one("probe_failures_total", reason="connect") > failures + 3,
                          "connections are refused")
         harness.wait_for(lambda: rtd.task("it")["status"] == "3 targets, 3 down", "the status")
         self.assertGreater(shipped.Metrics(rtd).one("probe_last_change_timestamp_seconds", target=url), went_up)
-        self.assertEqual(shipped.Metrics(rtd).one("probe_http_status_code", target=url), 0)
+        self.wait_value(rtd, "probe_http_status_code", 0, target=url)
 
         self.web(port=web.port)
         for target in (url, tcp):
@@ -190,7 +196,13 @@ class ProberTest(shipped.PluginTestCase):
         # Changes only: one line for the start, one for each time that a target went down or up again.
         time.sleep(0.3)
         about_url = [message for _, message in shipped.log_lines(rtd, "it") if url in message]
-        self.assertEqual(len(about_url), 2, about_url)
+        if " within " in about_url[-1]:
+            about_url.pop()  # late just now
+        down = [" is down: " in message for message in about_url]
+        self.assertEqual(down, [True, False] * (len(down) // 2), about_url)
+        # Once; and wherever a busy machine made an answer late.
+        late = sum(" within " in message for message in about_url)
+        self.assertIn(len(down) // 2 - late, (0, 1) if late else (1,), about_url)
         self.assertEqual(len([m for _, m in shipped.log_lines(rtd, "it") if refused in m]), 1)
 
     def test_wrong_answers(self):

@@ -23,13 +23,14 @@ class StressTest(shipped.PluginTestCase):
     def test_rates_are_kept_and_the_counts_balance(self):
         rtd = self.start_task("stress", "run", {
             "spawns_per_second": 2000, "sleeps_per_second": 1000, "messages_per_second": 20000, "parked": 500,
-            "duration": "2s"})
+            "duration": "5s"})
         counts = self.closing(rtd)
         for begun, ended in counts:
             self.assertEqual(begun, ended)
-        for (begun, _), wanted in zip(counts, (4000, 2000, 40000)):
-            # Never more than is due. An instrumented build beside other tests cannot keep any given part of the rates:
-            # making a green thread known to ThreadSanitizer alone takes as long as they leave it.
+        for (begun, _), wanted in zip(counts, (10000, 5000, 100000)):
+            # Never more than is due. What is due when the time is over and a generator still waits for a CPU is not begun;
+            # half a second's worth of that is allowed. An instrumented build beside other tests cannot keep any given
+            # part of the rates: making a green thread known to ThreadSanitizer alone takes as long as they leave it.
             self.assertLessEqual(begun, wanted + 1)
             self.assertGreaterEqual(begun, wanted * 0.9 if harness.SLOWNESS == 1 else 1)
         self.assertEqual(counts[3], (500, 500))
@@ -39,9 +40,10 @@ class StressTest(shipped.PluginTestCase):
         # Parked ones, generators and the display.
         harness.wait_for(lambda: rtd.task("it")["green_threads"] >= 103, "the green threads are there")
         begin, time_before = shipped.Metrics(rtd).one("stress_spawned_total", task="it"), time.monotonic()
-        harness.wait_for(lambda: shipped.Metrics(rtd).one("stress_spawned_total", task="it") >= begin + 200,
+        # Shown five times a second, and a generator that was held up catches up with a second's worth at once.
+        harness.wait_for(lambda: shipped.Metrics(rtd).one("stress_spawned_total", task="it") >= begin + 1500,
                          "green threads are spawned")
-        self.assertGreater(time.monotonic() - time_before, 0.15)
+        self.assertGreater(time.monotonic() - time_before, 1)
         metrics = shipped.Metrics(rtd)
         self.assertGreater(metrics.one("stress_sleeps_total", task="it"), 0)
         self.assertEqual(metrics.one("stress_messages_total", task="it"), 0)

@@ -116,12 +116,12 @@ class TourTest(shipped.PluginTestCase):
         status = harness.wait_for(lambda: rtd.task("it")["status"], "the listener's address")
         host, port = status.removeprefix("listening on ").rsplit(":", 1)
         begin = time.monotonic()
-        clients = [socket.create_connection((host, int(port)), timeout=harness.PATIENCE) for _ in range(20)]
+        clients = [socket.create_connection((host, int(port)), timeout=harness.PATIENCE) for _ in range(100)]
         for client in clients:
             with client:
                 self.assertEqual(client.makefile("rb").read(), b"Hello from server\n")
         self.assertGreaterEqual(time.monotonic() - begin, 0.1)
-        self.assertLess(time.monotonic() - begin, 2, "not one after the other")
+        self.assertLess(time.monotonic() - begin, 10, "not one after the other")
         harness.wait_for(lambda: any(re.fullmatch(r"green threads (\d+), \d+ of them wait for a socket", message)
                                      for _, message in shipped.log_lines(rtd, "it")), "green threads are counted")
         self.assertEqual(rtd.call("task.stop", name="it")["task"]["state"], "stopped")
@@ -163,7 +163,8 @@ class TourTest(shipped.PluginTestCase):
         done = [int(re.fullmatch(r"up [\d.]+ s: green threads \d+, heap \d+ KiB of \d+ KiB, collections \d+, "
                                  r"pauses [\d.]+ ms, (\d+) tasks done", line)[1]) for line in lines]
         self.assertEqual(done, sorted(done))
-        self.assertEqual(done[-1], 20)
+        # The last one may end between the line and the look that ends the loop.
+        self.assertIn(done[-1], (19, 20))
 
     def test_practice(self):
         lines = self.lines_of("practice", interval="5ms", rounds=10, growth_kib=1024, alarm_mib=8, leak_mib=4)

@@ -61,7 +61,9 @@ class WorkersTest(shipped.PluginTestCase):
         rtd.wait_task("it", "completed")
         last = rtd.task("it")["cpu_seconds"]
         self.assertGreater(last, after_two)
-        self.assertAlmostEqual(shipped.Metrics(rtd).one("rtd_task_cpu_seconds_total", task="it"), last)
+        # An answer of the host that was under way when the task ended may still have the run among those that go on.
+        harness.wait_for(lambda: abs(shipped.Metrics(rtd).one("rtd_task_cpu_seconds_total", task="it") - last) < 1e-6,
+                         "the metric is the same")
 
     def test_rounds(self):
         rtd = self.start_task("workers", "run", {"workers": 3, "jobs": 20, "limit": 100, "interval": "10ms"})
@@ -70,8 +72,9 @@ class WorkersTest(shipped.PluginTestCase):
         self.assertTrue(all(message.endswith(wanted) for level, message in shipped.log_lines(rtd, "it")
                             if level == "info"))
         harness.wait_for(lambda: rtd.task("it")["status"].endswith(wanted), "the status is that of a round")
+        # Figures may be a tenth of a second old, and the lines newer.
+        harness.wait_for(lambda: shipped.Metrics(rtd).one("workers_jobs_done_total", task="it") >= 60, "they are counted")
         metrics = shipped.Metrics(rtd)
-        self.assertGreaterEqual(metrics.one("workers_jobs_done_total", task="it"), 60)
         self.assertGreater(metrics.one("workers_last_round_jobs_per_second", task="it"), 0)
         self.assertEqual(metrics.lint(), "")
 

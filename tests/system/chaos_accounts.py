@@ -104,6 +104,14 @@ class EventWatch(threading.Thread):
                          f"event {kind} {members} after {more_than} others")
         return self.of(kind, **members)[-1]
 
+    def count_when(self, kind, other):
+        """How many events of that kind there are, when there are as many of the other, or at last."""
+        try:
+            harness.wait_for(lambda: len(self.of(kind)) == len(self.of(other)), f"as many {kind} as {other}")
+        except AssertionError:
+            pass
+        return len(self.of(kind))
+
     def end(self):
         self.ended = True
 
@@ -140,6 +148,11 @@ class Life:
         with self.guard:
             self.exits[sandbox, cause] += times
 
+    def catch_up(self):
+        """Waits until all that has been told so far is here."""
+        last = self.rtd.call("events", limit=1)["events"][-1]["seq"]
+        harness.wait_for(lambda: len(self.watch.events) >= last, "the last events")
+
     def exits_of(self, sandbox):
         return len(self.watch.of("sandbox_exited", sandbox=sandbox))
 
@@ -153,8 +166,7 @@ class Life:
             if told != known:
                 complaints.append(f"{what}: told {told}, known {known}")
 
-        last = self.rtd.call("events", limit=1)["events"][-1]["seq"]
-        harness.wait_for(lambda: len(self.watch.events) >= last, "the last events")
+        self.catch_up()
         if self.watch.lost:
             complaints.append(f"events are missing: {self.watch.lost}")
         self.check_exits(page, same)
@@ -166,7 +178,7 @@ class Life:
         same("the configuration's generation", total(page, "rtd_config_generation"), 1 + self.reloads["success"])
         same("state files set aside, by events", len(self.watch.of("state_refused")), int(self.refused_state))
         same("state files set aside, by metrics", total(page, "rtd_state_set_aside_total"), int(self.refused_state))
-        same("failures of saving that are over", len(self.watch.of("state_saved")),
+        same("failures of saving that are over", self.watch.count_when("state_saved", "state_save_failed"),
              len(self.watch.of("state_save_failed")))
         same("sandboxes given up", [e["message"] for e in self.watch.of("sandbox_fatal")], [])
         same("plugins refused", [e["message"] for e in self.watch.of("plugin_refused")], [])

@@ -12,6 +12,7 @@ import subprocess
 import threading
 import time
 
+import chaos_accounts
 import harness
 from harness import wait_for
 
@@ -63,7 +64,7 @@ def limit(pid, what, soft):
 
 class Faults:
     """Part of chaos.Run, which has: rtd, life, random, settings (the configuration), state (its folder), full_disk,
-    background (threads of faults that go on), busy (sandboxes that one of them has), change() and say()."""
+    background (threads of faults that go on), busy (sandboxes that one of them has), change(), page() and say()."""
 
     def sandbox(self):
         """A sandbox that is up, and that no other fault has."""
@@ -217,7 +218,10 @@ class Faults:
             limit(pid, "as", former)
         except (OSError, subprocess.CalledProcessError):
             pass  # it has ended
+        # Answered when it is as well as before, or has ended: it may be in the middle of that.
+        self.change("gc.run", sandbox=row["name"], tolerate=True)
         self.wait_up(row["name"])
+        self.life.catch_up()
         ends = self.life.watch.of("sandbox_exited", sandbox=row["name"])[before:]
         if len(ends) > 1:
             raise AssertionError(f"a host without memory ended {len(ends)} times")
@@ -292,9 +296,19 @@ class Faults:
             client.close()
         for name in self.settings["sandboxes"].keys() - self.busy:
             self.wait_up(name)
+        self.life.catch_up()
         for event in self.life.watch.of("sandbox_exited")[before:]:
             if self.cause_of(event) == "signal SIGABRT":
                 self.life.expect_exit(event["sandbox"], "signal SIGABRT")
+
+    @staticmethod
+    def blocks(path):
+        """Puts a folder where the state is written before it takes its place; false while it is just being written."""
+        try:
+            os.mkdir(path)
+        except FileExistsError:
+            return False
+        return True
 
     def fill_disk(self):
         """A task that is to be kept is refused while the state cannot be saved, or is kept."""
@@ -307,7 +321,7 @@ class Faults:
                 except OSError:
                     pass
         else:
-            os.makedirs(os.path.join(self.state, "state.json.new"), exist_ok=True)
+            wait_for(lambda: self.blocks(os.path.join(self.state, "state.json.new")), "the state file is blocked")
         self.fulls += 1
         name = f"full-{self.fulls}"
         code = self.change("task.run", name=name, plugin="test-behaviour", entry="wait_for_stop", sandbox="work",
@@ -333,6 +347,15 @@ class Faults:
             thread.start()
         for thread in threads:
             thread.join()
+        # They stand in the queue in front of us, and as long as they are there, others are told that there is no room.
+        wait_for(self.lets_us_in, "the flood is over")
+
+    def lets_us_in(self):
+        try:
+            with self.rtd.connect() as client:
+                return client.call("version")
+        except (OSError, harness.RpcError):
+            return False
 
     def flood(self, kind, ends, seed):
         dice = random.Random(seed)
@@ -397,6 +420,10 @@ class Faults:
             count = len(self.life.watch.of("config_reloaded"))
             os.kill(self.rtd.process.pid, signal.SIGHUP)
             self.life.watch.wait("config_reloaded", count)
+            # That is told when it begins to be carried out; until it is, the next reload is refused. One that restarts a
+            # task of a frozen host waits for the watchdog.
+            wait_for(lambda: chaos_accounts.total(self.page(), "rtd_config_reloads_total", result="success")
+                     == self.life.reloads["success"], "the reload is carried out", timeout=60 * harness.SLOWNESS)
         if row:
             self.wait_exit(row["name"], before)
 

@@ -466,7 +466,7 @@ class Roles(ControlTest):
             for answer in answers[allowed:]:
                 self.assertEqual(answer["error"]["data"]["kind"], "permission_denied")
                 self.assertIn("control.roles", answer["error"]["data"]["hint"])
-        self.assertIn("audit: uid 60010", rtd.log())
+        wait_for(lambda: "audit: uid 60010" in rtd.log(), "the audit line")
 
     def test_files_are_not_read_for_those_who_may_not(self):
         rtd = self.start_fake({"control": {"mode": "0666", "roles": [{"role": "view", "uid": 60010}]}})
@@ -597,7 +597,7 @@ class CommandLine(ControlTest):
     def test_log_formats(self):
         for log_format in ("text", "json"):
             rtd = self.start_fake({"log": {"format": log_format}})
-            first = rtd.log().splitlines()[0]
+            first = wait_for(lambda: rtd.log().splitlines(), "the first line")[0]  # a thread of its own writes them
             if log_format == "json":
                 self.assertEqual(json.loads(first)["source"], "supervisor")
             else:

@@ -237,7 +237,7 @@ def statistics(tasks):
              "cpu_seconds": 0.5, "queue_waits": 0, "queue_wait_seconds": 0.0, "status": "as fake as can be",
              "started_at": task["started_at"], "heap": task_heap_statistics(),
              "limits": task_limit_statistics()}
-            for name, task in tasks.items()
+            for name, task in list(tasks.items())  # at once: threads of a host that a test writes end tasks meanwhile
         ],
         "metrics": [],
         "logs_dropped_total": 0,

@@ -11,16 +11,10 @@ from harness import wait_for
 FAST = {"initial_delay": "10ms", "max_delay": "20ms", "stable_after": "1h"}
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class OnConnection(harness.BehaviourCase):
     def setUp(self):
         super().setUp()
-        self.port = free_port()
+        self.port = harness.free_port()
         self.address = f"127.0.0.1:{self.port}"
 
     def web(self, count="1", params=None, **more):

@@ -12,12 +12,6 @@ import harness
 from harness import wait_for
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 class ReloadCase(harness.RtdTestCase):
     def setUp(self):
         super().setUp()
@@ -122,6 +116,9 @@ class OnlyWhatChanged(ReloadCase):
         changed = self.base(a={}, b={"sandbox": "second"}, d={"sandbox": "fourth"})
         changed["sandboxes"] = {"default": {}, "second": {"limits": {"open_files": 500}}, "fourth": {}}
         self.reload(changed)
+        # The reload does not wait for a sandbox whose tasks have not changed.
+        wait_for(lambda: self.rtd.sandbox("second")["state"] == "up"
+                 and self.rtd.host_pid("second") != before["hosts"]["second"], "another host")
         after = self.picture()
         self.assertEqual(sorted(after["hosts"]), ["default", "fourth", "second"])
         self.assertEqual(after["hosts"]["default"], before["hosts"]["default"])
@@ -201,10 +198,10 @@ class OnlyWhatChanged(ReloadCase):
         self.assertEqual((task["state"], task["configured"]), ("running", True))
 
     def test_http_moves(self):
-        port = free_port()
+        port = harness.free_port()
         self.start_base({**self.base(a={}), "http": {"listen": f"127.0.0.1:{port}"}})
         self.assertEqual(self.rtd.http_get("/livez")[0], 200)
-        other = free_port()
+        other = harness.free_port()
         self.reload({**self.base(a={}), "http": {"listen": f"127.0.0.1:{other}"}})
         self.assertEqual(self.rtd.call("status")["http"], f"127.0.0.1:{other}")
         self.assertEqual(self.rtd.http_get("/livez")[0], 200)
@@ -353,7 +350,7 @@ class AllOrNothing(ReloadCase):
         self.addCleanup(taken.close)
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = free_port()
+        port = harness.free_port()
         self.start_base({**self.base(a={}), "http": {"listen": f"127.0.0.1:{port}"}})
         problems = self.refuse({**self.base(a={}, b={}), "http": {"listen": f"127.0.0.1:{taken.getsockname()[1]}"}})
         self.assertEqual(problems[0]["pointer"], "/http/listen")
@@ -415,14 +412,19 @@ class Ways(ReloadCase):
         self.assertEqual(self.reload(self.base(a={}, b={}), expect_generation=1)["generation"], 2)
 
     def test_one_at_a_time(self):
-        self.start_base(self.base(a={}), body="    def on_host_configure(self, params):\n        time.sleep(0.5)\n"
+        self.start_base(self.base(a={}), body="    def on_host_configure(self, params):\n"
+                                              "        while os.path.exists(sys.argv[0] + '.holds'): time.sleep(0.01)\n"
                                               "        return super().on_host_configure(params)\n")
         config = self.base(a={})
         config["sandboxes"] = {"default": {}, "second": {}}
         self.write(config)
+        holds = self.binary + ".holds"
+        with open(holds, "w", encoding="ascii"):
+            pass
         first = self.rtd.client.send("config.reload")
         with self.rtd.connect() as other:
             self.refused("busy", other.call, "config.reload")
+        os.remove(holds)
         self.assertEqual(self.rtd.client.answer(first)["generation"], 2)
 
     def test_a_sandbox_that_does_not_come_up_does_not_hold_the_next_reload(self):

@@ -15,12 +15,6 @@ from harness import wait_for
 NAME = "test-replaceable"
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def state_of(pid):
     with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
         return file.read().rsplit(")", 1)[1].split()[0]
@@ -82,7 +76,7 @@ class ReplaceCase(harness.RtdTestCase):
         self.folder = self.make_folder()
         os.chmod(self.folder, 0o755)  # a confined host sees only folders that anybody may enter
         self.first = self.file(1, "first.so")
-        self.port = free_port()
+        self.port = harness.free_port()
 
     def file(self, version, name):
         path = os.path.join(self.folder, name)

@@ -87,9 +87,13 @@ class LookTest(RtctlTest):
         frame, by_name = harness.wait_for(computing, "it computes all the time")
         self.assertLess(by_name["greeter"]["cpu_percent"], by_name["worker"]["cpu_percent"])
         self.assertGreater(frame["sandboxes"][0]["busy_percent"], 1)
-        text = self.output(rtd, "top", "-n", "2", "-i", "100ms")
-        self.assertEqual(text.count("TASK "), 2)
-        self.assertLess(text.index("worker"), text.index("greeter"), "the busiest comes first")
+
+        def the_busiest_comes_first():
+            text = self.output(rtd, "top", "-n", "2", "-i", "100ms")
+            self.assertEqual(text.count("TASK "), 2)
+            return text.index("worker") < text.index("greeter")
+
+        harness.wait_for(the_busiest_comes_first, "the busiest comes first")
 
     def test_stacks_and_gc(self):
         rtd = self.start(CONFIG)
@@ -279,9 +283,14 @@ class ChangeTest(RtctlTest):
 class CompletionTest(RtctlTest):
     def test_live_names(self):
         rtd = self.start(CONFIG)
-        self.assertEqual(self.output(rtd, "__complete", "task", "stop", ""), "greeter\trunning, hello\n:4\n")
-        self.assertEqual(self.output(rtd, "__complete", "task", "run", "h"), "hello\tGreets every TCP connection\n:4\n")
-        self.assertTrue(self.output(rtd, "__complete", "task", "run", "hello", "").startswith("serve\t"))
+
+        def names(*words):
+            # Half a second after it has asked rtd it goes on without names.
+            return harness.wait_for(lambda: (said := self.output(rtd, "__complete", *words)) != ":4\n" and said, "names")
+
+        self.assertEqual(names("task", "stop", ""), "greeter\trunning, hello\n:4\n")
+        self.assertEqual(names("task", "run", "h"), "hello\tGreets every TCP connection\n:4\n")
+        self.assertTrue(names("task", "run", "hello", "").startswith("serve\t"))
 
 
 if __name__ == "__main__":

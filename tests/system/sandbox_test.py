@@ -250,7 +250,7 @@ class Layers(SandboxCase):
     def test_none(self):
         rtd = self.start_escape(isolation={"mode": "none"})
         self.assertFalse({"mount_namespace", "seccomp"} & layers_of(rtd.sandbox()))
-        self.assertIn("the sandbox is not isolated", rtd.log())
+        wait_for(lambda: "the sandbox is not isolated" in rtd.log(), "it is logged")
 
     def without_namespaces(self):
         """The daemons of the case may make none: a container's filter in front of unshare."""
@@ -297,7 +297,7 @@ class Layers(SandboxCase):
                              set(missing))
         self.assertIn("max_user_namespaces", missing["nested_user_namespace"]["remedy"])
         self.assertEqual(rtd.metric("rtd_sandbox_layer_active", layer="nested_user_namespace"), 0)
-        self.assertIn("layer nested_user_namespace is not to be had", rtd.log())
+        wait_for(lambda: "layer nested_user_namespace is not to be had" in rtd.log(), "it is logged")
         self.assertLessEqual({"landlock", "seccomp", "seccomp_sealed"}, layers_of(sandbox))
         # What is left holds.
         for attempt in ("read-shadow", "ptrace", "fork", "own-memory", "make-exec"):
@@ -410,10 +410,7 @@ class Grants(SandboxCase):
     def ports(self):
         listener = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(listener.close)
-        free = socket.create_server(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
-        return listener.getsockname()[1], port
+        return listener.getsockname()[1], harness.free_port()
 
     def test_ports(self):
         there, free = self.ports()
@@ -466,7 +463,8 @@ class Learning(SandboxCase):
         rtd.wait_for_socket()
         rtd.wait_sandbox("up")
         wait_for(lambda: "ENOENT" in str(rtd.task("reads")["last_exit"]), "nothing is granted yet")
-        grants = rtd.call("sandbox.learn", name="default", seconds=1)["grants"]
+        # Each of the tasks must run once meanwhile.
+        grants = rtd.call("sandbox.learn", name="default", seconds=3)["grants"]
         self.assertEqual(grants, {"read": [note], "write": [out], "connect": [f"127.0.0.1:{port}"]})
         rtd.wait_sandbox("up")
         self.assertIn("seccomp_sealed", rtd.sandbox()["layers"])

@@ -31,13 +31,14 @@ class Ladder(harness.BehaviourCase):
 
     def test_drain(self):
         rtd = self.stops("drain_politely", "drain", self.LONG)
-        self.assertIn("finished what it had", rtd.log())
+        # A thread of its own writes the log.
+        wait_for(lambda: "finished what it had" in rtd.log(), "it is logged")
         self.assertEqual(rtd.task("t")["last_exit"]["reason"], "completed")
         self.assertEqual(self.rungs(rtd), [])
 
     def test_cancel(self):
         rtd = self.stops("obey_context", "cancel", {**self.LONG, "drain_timeout": "20ms"})
-        self.assertIn("its context ended", rtd.log())
+        wait_for(lambda: "its context ended" in rtd.log(), "it is logged")
         self.assertEqual(self.rungs(rtd), ["cancel"])
 
     def test_unwind(self):

@@ -200,7 +200,12 @@ class Tasks(unittest.TestCase):
         self.host.start("export_metrics", "m")
         deadline = time.monotonic() + host_link.PATIENCE
         metrics = {}
-        while len(metrics) < 3 and time.monotonic() < deadline:
+
+        def complete():
+            # The last that the task does to its metrics.
+            return "test_job_seconds" in metrics and metrics["test_job_seconds"]["series"][0]["sum"] == 55.05
+
+        while not complete() and time.monotonic() < deadline:
             metrics = {m["name"]: m for m in self.host.call("stats")["metrics"]}
         jobs = metrics["test_jobs_total"]
         self.assertEqual({key: jobs[key] for key in ("task", "plugin", "help", "type")},
@@ -367,9 +372,14 @@ class Figures(unittest.TestCase):
             host.start("wait_for_stop", "w")
             host.wait_state("w", "running")
             time.sleep(0.5)
-            before = host_link.cpu_seconds(host.process.pid)
-            time.sleep(2)
-            self.assertLessEqual(host_link.cpu_seconds(host.process.pid) - before, 0.03)
+            # How soon it comes to rest is up to the machine.
+            for _ in range(5):
+                before = host_link.cpu_seconds(host.process.pid)
+                time.sleep(2)
+                used = host_link.cpu_seconds(host.process.pid) - before
+                if used <= 0.03:
+                    break
+            self.assertLessEqual(used, 0.03)
 
 
 if __name__ == "__main__":

@@ -187,6 +187,8 @@ TEST_F(server_test, a_head_that_trickles_in_meets_its_deadline) {
   }
   EXPECT_FALSE(open);
   EXPECT_LT(std::chrono::steady_clock::now() - begun, 20s);
+  // The stream closes the socket at the deadline; the connection hears of it, and counts, a moment later.
+  EXPECT_TRUE(eventually([this] { return server_->counts().open == 0; }));
   EXPECT_EQ(counts().timed_out_total, 1u);
   EXPECT_EQ(seen().at(0).code, 408);
 }
@@ -312,8 +314,14 @@ TEST_F(server_test, at_the_limit_clients_that_dawdle_make_room) {
     slow.emplace_back(port_);
     slow.back().send("GET /hello HTTP/1.1\r\n");
   }
-  std::this_thread::sleep_for(1200ms);
-  EXPECT_EQ(status_of(client(port_).ask(get("/hello"))), 200);
+  // A second after the server has read the first bytes of one; until then the new ones are turned away.
+  int status = 0;
+  const auto until = std::chrono::steady_clock::now() + 30s;
+  while (status != 200 && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(1200ms);
+    status = status_of(client(port_).ask(get("/hello")));
+  }
+  EXPECT_EQ(status, 200);
   EXPECT_EQ(counts().evicted_total, 1u);
 }
 

@@ -65,7 +65,10 @@ TEST_P(connection_limit_on, the_wait_obeys_close_deadline_and_cancel) {
     listener from = listen("tcp4", "127.0.0.1:0");
     conn client = dial("tcp4", from.address());
     task.go([from]() mutable {
-      from.set_deadline(now() + 20ms);
+      go([from]() mutable {  // a deadline that has passed before the call would be told without a wait
+        EXPECT_TRUE(waiting(1, 0));
+        from.set_deadline(now() + 20ms);
+      });
       std::error_code error;
       EXPECT_FALSE(from.accept(error));
       EXPECT_EQ(error, errc::timed_out);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "tests/runtime/net/net_fixture.h"
+#include "tests/runtime/waiting.h"
 
 namespace rt::net::testing {
 namespace {
@@ -42,16 +43,13 @@ TEST_P(gate_on, first_come_first_served) {
     ASSERT_TRUE(gate.enter(direction::read));
     std::vector<int> order;  // by turns under the gate
     wait_group done;
-    std::atomic<int> started{0};
     for (int i = 0; i < 5; ++i) {
       done.go([&, i] {
-        started.fetch_add(1);
         ASSERT_TRUE(gate.enter(direction::read));
         order.push_back(i);
         EXPECT_FALSE(gate.leave(direction::read));
       });
-      while (started.load() != i + 1) yield();
-      sleep_for(2ms);
+      EXPECT_TRUE(rt_test::come_to_wait_in("IO wait", i + 1));
     }
     EXPECT_FALSE(gate.leave(direction::read));
     done.wait();

@@ -58,6 +58,9 @@ inline pair connected_pair(std::string_view network = "tcp4", std::string_view a
   pair both;
   both.client = dial(network, from.address());
   both.server = *accepted.recv();
+  // Not somebody else's: tests that run beside this one dial ports on which nobody listens any more, and the system may
+  // have given the port to this listener meanwhile.
+  while (both.server.remote_address() != both.client.local_address()) both.server = from.accept();
   from.close();
   return both;
 }

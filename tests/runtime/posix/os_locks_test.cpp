@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <pthread.h>
 
+#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "rt/rt.h"
 #include "runtime/task/task_state.h"
 #include "tests/runtime/in_runtime.h"
+#include "tests/runtime/waiting.h"
 
 // Not in the anonymous namespace: the reports name them.
 __attribute__((noinline)) void locking_helper(std::mutex& mutex) {
@@ -21,7 +23,7 @@ __attribute__((noinline)) void locking_helper(std::mutex& mutex) {
 }
 __attribute__((noinline)) void waits_with_the_mutex(std::mutex& mutex) {
   locking_helper(mutex);
-  rt::sleep_for(std::chrono::milliseconds(1));
+  rt::sleep_for(std::chrono::milliseconds(20));  // one that is over before its thread comes to wait is none
   mutex.unlock();
 }
 // One function for each instance of the test: a pair of places is reported once in a process.
@@ -53,7 +55,15 @@ class os_locks : public rt_test::on_procs {
     body();
     return rt::read_stats().os_lock_parks_total - before;
   }
-  static void wait() { rt::sleep_for(100us); }
+  /// One wait, and not less: a sleep may be over before its thread has come to wait, so whoever ends this has seen it.
+  static void wait() {
+    rt::chan<int> woken;
+    rt::go([woken] {
+      EXPECT_TRUE(rt_test::come_to_wait_in("chan receive"));
+      woken.send(1);
+    });
+    woken.recv();
+  }
 };
 INSTANTIATE_TEST_SUITE_P(procs, os_locks, testing::Values(1, 2, 8),
                          [](const testing::TestParamInfo<int>& one) { return std::to_string(one.param); });
@@ -224,16 +234,26 @@ TEST_P(os_locks, go_with_their_green_thread) {
   run([] {
     constexpr int count = 64;
     std::uint64_t held = parks([] {
+      rt::chan<int> first;
+      rt::chan<int> second;
+      std::atomic<int> woken{0};
       rt::scope scope;
       for (int i = 0; i < count; ++i) {
-        scope.go([] {
+        scope.go([&] {
           std::mutex mine;
           std::lock_guard guard(mine);
-          wait();
+          first.recv();
+          ++woken;
           rt::yield();
-          wait();
+          second.recv();
         });
       }
+      // Each gate opens when all wait at it: then all have.
+      EXPECT_TRUE(rt_test::come_to_wait_in("chan receive", count));
+      first.close();
+      EXPECT_TRUE(rt_test::eventually([&] { return woken == count; }));
+      EXPECT_TRUE(rt_test::come_to_wait_in("chan receive", count));
+      second.close();
       scope.wait();
     });
     EXPECT_EQ(held, std::uint64_t{2 * count});
@@ -255,7 +275,7 @@ TEST_P(os_locks, of_other_threads_are_not_looked_at) {
                 std::thread([] {
                   std::mutex kept;
                   kept.lock();
-                  wait();  // a kernel thread's
+                  rt::sleep_for(100us);  // a kernel thread's
                   kept.unlock();
                 }).join();
                 wait();

@@ -68,8 +68,8 @@ TEST_P(cpu_time, includes_the_slice_that_runs) {
   run([] {
     rt_test::test_group hog("hog");
     hog.go([&] {
-      const double before = process_seconds();
       const std::uint64_t retakes = rt::read_stats().retakes_total;
+      const double before = process_seconds();
       double last = 0;
       // It makes no runtime call, so nothing is charged meanwhile.
       while (process_seconds() < before + 0.05) {

@@ -151,14 +151,19 @@ TEST_P(spawning, a_pair_in_runnext_does_not_starve_a_third) {
       while (ping.recv()) pong.send(1);
     });
     rt::go([&] { third_ran = true; });
+    const std::uint64_t retakes = rt::read_stats().retakes_total;
+    const rt::time_point until = rt::now() + 30s;
     int rounds = 0;
-    while (!third_ran && rounds < 100000) {
+    while (!third_ran && rt::now() < until) {
       ping.send(1);
       pong.recv();
       ++rounds;
     }
     EXPECT_TRUE(third_ran);
-    EXPECT_LT(rounds, 10000);
+    // With more Ps, or when the P was taken meanwhile, it may be chosen and wait for a CPU while the pair has one.
+    if (GetParam() == 1 && rt::read_stats().retakes_total == retakes) {
+      EXPECT_LT(rounds, 10000);
+    }
     ping.close();
   });
 }

@@ -88,13 +88,13 @@ TEST_P(starvation, one_in_the_ring_runs_beside_those_that_wake_each_other) {
     rt::scope scope;
     for (int i = 0; i < enough(); ++i) ping_pong(scope, work);
     ASSERT_TRUE(rt_test::eventually([&] { return work.decisions > 1000; }));
-    constexpr int rounds = 100;
-    std::uint64_t before = work.decisions;
-    for (int i = 0; i < rounds; ++i) rt::yield();
-    // On one P exactly: 64 runnexts for each decision of the ring, where the other pairs wait too.
-    std::uint64_t passed = work.decisions - before;
-    if (GetParam() == 1) {
-      EXPECT_LE(passed, static_cast<std::uint64_t>(rounds * 66 * 2 * enough()));
+    // 64 runnexts for each decision of the ring, where the other pairs wait too. More when this thread is off its CPU
+    // in its own turn: its P is taken then, and the pairs go on with that.
+    measured_waits waits(static_cast<std::uint64_t>(66 * 2 * enough()));
+    for (int i = 0; i < 100; ++i) {
+      std::uint64_t before = work.decisions;
+      rt::yield();
+      waits.add(work.decisions - before);
     }
     work.stop = true;
     scope.wait();

@@ -347,7 +347,10 @@ TEST(no_deadlock, when_a_green_thread_waits_for_a_socket) {
 TEST(no_deadlock, when_the_task_is_being_stopped) {
   run_on(2, [] {
     static rt::chan<int> later;
+    static std::atomic<bool> began;  // a stop before that would be its end
+    began = false;
     observed_task shielded("test", "shielded", [](rt::task&) {
+      began = true;
       try {
         rt::sleep_for(1h);
       } catch (const rt::cancelled&) {
@@ -355,7 +358,9 @@ TEST(no_deadlock, when_the_task_is_being_stopped) {
         later.recv();
       }
     });
-    observed_task stops("other", "stops", [](rt::task&) { rt::sleep_for(100ms); });
+    observed_task stops("other", "stops", [](rt::task&) {
+      while (!began) rt::sleep_for(1ms);
+    });
     EXPECT_EQ(stops.end(), task_phase::completed);
     shielded.state->stop();
     observed_task delay("other", "delay", [](rt::task&) { rt::sleep_for(long_enough); });

@@ -40,10 +40,13 @@ TEST_P(tasks, complete) {
 
 TEST_P(tasks, drained_they_finish_and_complete) {
   run([] {
+    static std::atomic<bool> began;  // which is after `running` was reported
+    began = false;
     observed_task task([](rt::task& self) {
       EXPECT_FALSE(self.draining());
       const rt::context drain = self.drain_context();
       EXPECT_FALSE(drain.ended());
+      began = true;
       try {
         const rt::context_scope within(drain);
         rt::sleep_for(1h);
@@ -58,7 +61,7 @@ TEST_P(tasks, drained_they_finish_and_complete) {
       self.info("finished");
     });
     task.state->start();
-    task.wait_for(task_phase::running);
+    EXPECT_TRUE(rt_test::eventually([] { return began.load(); }));
     task.state->drain();
     EXPECT_EQ(task.wait_for_end(), task_phase::completed);
     EXPECT_EQ(task.lines(), (std::vector<std::string>{"asked", "finished"}));
