@@ -161,7 +161,7 @@ TEST_P(roots, a_root_is_a_value) {
     second = first;
     EXPECT_EQ(second->value, 1);
     rt::root<node> third(std::move(first));
-    EXPECT_EQ(first.get(), nullptr);
+    EXPECT_EQ(first.get(), nullptr);  // NOLINT(bugprone-use-after-move): that it is empty is what is looked at
     EXPECT_EQ(third.get(), one);
     second = rt::make<node>(count, 2);
     EXPECT_EQ(second->value, 2);
