@@ -90,7 +90,7 @@ int main(int argument_count, char** arguments) {
   unsigned version = GC_get_version();
   program.version =
       std::to_string(version >> 16) + "." + std::to_string(version >> 8 & 0xff) + "." + std::to_string(version & 0xff);
-  program.rows = {{"binary_trees", "ms", binary_trees, 20, 2},
+  program.rows = {{"binary_trees", "ms", binary_trees, 200, 2},
                   {"full_collection", "ms", full_collection, 10, 2},
                   {"mark_rate", "MB/s", mark_rate, 10, 1}};
   program.inside = [](int procs, const std::function<void()>& body) {

@@ -45,7 +45,7 @@ var rows = []row{
 	{"scale_spawn", "ns", scaleSpawn, 1000, 2},
 	{"alloc_32", "ns", alloc32, 30_000_000, 1},
 	{"alloc_1k", "ns", alloc1k, 4_000_000, 1},
-	{"binary_trees", "ms", binaryTrees, 20, 2},
+	{"binary_trees", "ms", binaryTrees, 200, 2},
 	{"full_collection", "ms", fullCollection, 10, 2},
 	{"mark_rate", "MB/s", markRate, 10, 1},
 	{"barrier_off", "ns", barrierOff, 0, 1},

@@ -50,7 +50,7 @@ int main(int argument_count, char** arguments) {
       {"model_tree", "ratio", model_tree, 1024},
       {"alloc_32", "ns", alloc_32, 30'000'000, 1},
       {"alloc_1k", "ns", alloc_1k, 4'000'000, 1},
-      {"binary_trees", "ms", binary_trees, 20, 2},
+      {"binary_trees", "ms", binary_trees, 200, 2},
       {"full_collection", "ms", full_collection, 10, 2},
       {"mark_rate", "MB/s", mark_rate, 10, 1},
       {"barrier_off", "ns", barrier_off, 0, 1},

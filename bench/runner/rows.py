@@ -218,7 +218,7 @@ MEASUREMENTS = (
     skynet("skynet_1m", (GO, TOKIO), 1_000_000),
     allocation("alloc_32", "allocate 32 bytes with pointers, the last 8192 are alive, one processor", 30_000_000),
     allocation("alloc_1k", "allocate 1 KiB without pointers, the last 8192 are alive, one processor", 4_000_000),
-    trees("binary_trees", "build and drop a tree of 2^17 nodes, one of 2^21 is alive", 20, (2.5, 1.3)),
+    trees("binary_trees", "build and drop a tree of 2^17 nodes, one of 2^21 is alive", 200, (2.5, 1.3)),
     trees("full_collection", "a collection that is asked for, with a tree of 2^21 nodes alive", 10, (2.0, 1.0)),
     marking(),
     simple("barrier_off", (GO,), "store a reference over another one, no collection under way", group="heap"),

@@ -69,8 +69,8 @@ class ControlGroups(harness.RtdTestCase):
     def start(self, config, wait=True, **named):
         if self.delegated is None:
             return super().start(config, wait, **named)
-        group = f"{self.delegated}/rtd"
-        os.makedirs(group, exist_ok=True)
+        # A fresh one, as from a service manager: a group whose controllers a former daemon has enabled takes no process.
+        group = tempfile.mkdtemp(prefix="rtd-", dir=self.delegated)
         former = harness.die_with_the_test
 
         def enter():
@@ -87,7 +87,9 @@ class ControlGroups(harness.RtdTestCase):
         """A sandbox with limits, and another one in which a task runs."""
         isolation = {"mode": "strict", "grants": grants or {}}
         other = {"plugin": "test-bombs", "entry": "serve", "sandbox": "other"}
-        rtd = self.start({"plugins": PLUGINS, "tasks": {"other": other}, "sandboxes": {
+        # For its plugin: a sealed sandbox has those of its tasks, and of no task at all.
+        first = {"plugin": "test-bombs", "entry": "serve", "autostart": False}
+        rtd = self.start({"plugins": PLUGINS, "tasks": {"other": other, "first": first}, "sandboxes": {
             "default": {"limits": limits, "isolation": isolation}, "other": {"isolation": {"mode": "strict"}}}})
         self.assertEqual((rtd.sandbox()["state"], rtd.sandbox()["missing_layers"]), ("up", []))
         self.assertIn("cgroup", rtd.sandbox()["layers"])
