@@ -73,7 +73,7 @@ std::set<std::string> wanted(const json& learned, const char* key, const std::se
 }  // namespace
 
 json propose_grants(const json& learned, const std::map<std::string, std::string>& plugins,
-                    const std::string& host_binary) {
+                    const std::string& host_binary, bool ports_apart) {
   std::set<std::string> own{host_binary};
   for (const auto& [name, path] : plugins) own.insert(path);
   const std::set<std::string> listen = texts_of(learned, "listen");
@@ -87,8 +87,9 @@ json propose_grants(const json& learned, const std::map<std::string, std::string
   json grants = json::object();
   if (!read.empty()) grants["read"] = read;
   if (!write.empty()) grants["write"] = write;
-  if (!listen.empty()) grants["listen"] = listen;
-  if (!connect.empty()) grants["connect"] = connect;
+  const std::set<std::string> every{"*"};
+  if (!listen.empty()) grants["listen"] = ports_apart ? listen : every;
+  if (!connect.empty()) grants["connect"] = ports_apart ? connect : every;
   if (udp) grants["udp"] = true;
   return grants;
 }

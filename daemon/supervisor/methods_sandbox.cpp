@@ -1,5 +1,6 @@
 // sandbox.list, sandbox.learn, sandbox.restart, stacks.
 #include "daemon/protocol/fields.h"
+#include "daemon/sandbox/landlock.h"
 #include "daemon/supervisor/daemon.h"
 #include "daemon/supervisor/grant_proposal.h"
 #include "daemon/supervisor/host_questions.h"
@@ -64,7 +65,8 @@ void learn_sandbox(daemon& of, const call_handle& made) {
                   if (learned == nullptr) return made->fail(error_kind::sandbox_failed, problem);
                   made->reply({{"sandbox", name},
                                {"grants", propose_grants(*learned, daemon::plugins_of(of.configuration(), name),
-                                                         daemon::host_binary(of.configuration()))}});
+                                                         daemon::host_binary(of.configuration()),
+                                                         sandbox::landlock_level() >= sandbox::landlock_ports_level)}});
                 });
 }
 
@@ -77,7 +79,8 @@ void register_sandbox_methods(control_server& server, daemon& of) {
       for (const auto& [name, sandbox] : of.sandboxes()) list.push_back(sandbox->to_json());
       made->reply({{"sandboxes", std::move(list)}});
     });
-    for (const auto& [name, sandbox] : of.sandboxes()) sandbox->refresh(managed_sandbox::figures_patience, [all](bool) {});
+    for (const auto& [name, sandbox] : of.sandboxes())
+      sandbox->refresh(managed_sandbox::figures_patience, [all](bool) {});
   });
   server.handle("sandbox.learn", [&of](const call_handle& made) { learn_sandbox(of, made); });
   server.handle("sandbox.restart", [&of](const call_handle& made) { restart_sandbox(of, made); });

@@ -40,7 +40,7 @@ void check_answer(const supervisor::host_answer& answer) {
   require(json::accept(protocol::to_line(plugin.to_json())), "a plugin is shown as JSON");
   check_stats(answer.result);
   const json grants =
-      supervisor::propose_grants(answer.result, {{"plugin", "/plugins/plugin.so"}}, "/usr/bin/rtd-host");
+      supervisor::propose_grants(answer.result, {{"plugin", "/plugins/plugin.so"}}, "/usr/bin/rtd-host", true);
   require(grants.is_object(), "grants are an object");
 }
 

@@ -44,6 +44,12 @@ REFUSED = {
 }
 
 
+def landlock_level():
+    """The kernel's; 0 where there is no Landlock."""
+    create_ruleset, version = 444, 1
+    return max(ctypes.CDLL(None).syscall(create_ruleset, None, 0, version), 0)
+
+
 def layers_of(sandbox):
     return set(sandbox["layers"])
 
@@ -465,7 +471,9 @@ class Learning(SandboxCase):
         wait_for(lambda: "ENOENT" in str(rtd.task("reads")["last_exit"]), "nothing is granted yet")
         # Each of the tasks must run once meanwhile.
         grants = rtd.call("sandbox.learn", name="default", seconds=3)["grants"]
-        self.assertEqual(grants, {"read": [note], "write": [out], "connect": [f"127.0.0.1:{port}"]})
+        # Where the kernel does not tell ports apart, a strict sandbox is granted every one.
+        connect = [f"127.0.0.1:{port}" if landlock_level() >= 4 else "*"]
+        self.assertEqual(grants, {"read": [note], "write": [out], "connect": connect})
         rtd.wait_sandbox("up")
         self.assertIn("seccomp_sealed", rtd.sandbox()["layers"])
         self.assertIn("runs without isolation while it is learned", rtd.log())

@@ -7,7 +7,9 @@ namespace {
 
 using nlohmann::json;
 
-json proposed(const json& learned) { return propose_grants(learned, {{"p", "/opt/p.so"}}, "/opt/rtd-host"); }
+json proposed(const json& learned, bool ports_apart = true) {
+  return propose_grants(learned, {{"p", "/opt/p.so"}}, "/opt/rtd-host", ports_apart);
+}
 
 TEST(grant_proposal, what_every_sandbox_has_is_left_out) {
   const json learned = {{"read",
@@ -22,6 +24,13 @@ TEST(grant_proposal, files_of_the_network_come_with_it) {
   EXPECT_EQ(proposed(learned), (json{{"read", {"/etc/hosts", "/etc/passwd"}}}));
   const json with_network = {{"read", {"/etc/hosts"}}, {"connect", {"127.0.0.1:5432"}}, {"udp", true}};
   EXPECT_EQ(proposed(with_network), (json{{"connect", {"127.0.0.1:5432"}}, {"udp", true}}));
+}
+
+TEST(grant_proposal, is_what_the_kernel_can_do) {
+  const json learned = {{"listen", {"127.0.0.1:80", "[::1]:80"}}, {"connect", {"127.0.0.1:5432"}}};
+  EXPECT_EQ(proposed(learned), learned);
+  EXPECT_EQ(proposed(learned, false), (json{{"listen", {"*"}}, {"connect", {"*"}}}));
+  EXPECT_EQ(proposed({{"read", {"/data/in"}}}, false), (json{{"read", {"/data/in"}}}));
 }
 
 TEST(grant_proposal, many_files_are_a_folder) {
