@@ -87,9 +87,13 @@ json propose_grants(const json& learned, const std::map<std::string, std::string
   json grants = json::object();
   if (!read.empty()) grants["read"] = read;
   if (!write.empty()) grants["write"] = write;
-  const std::set<std::string> every{"*"};
-  if (!listen.empty()) grants["listen"] = ports_apart ? listen : every;
-  if (!connect.empty()) grants["connect"] = ports_apart ? connect : every;
+  if (network && !ports_apart) {
+    // One list alone restricts the other one to no port.
+    grants["listen"] = grants["connect"] = {"*"};
+  } else {
+    if (!listen.empty()) grants["listen"] = listen;
+    if (!connect.empty()) grants["connect"] = connect;
+  }
   if (udp) grants["udp"] = true;
   return grants;
 }

@@ -45,6 +45,8 @@ static void log_flood(rt::task& self) {
 }
 
 // Keeps what it accepts until the client closes it.
+static void idle(rt::task&) { rt::sleep_for(std::chrono::hours(24)); }
+
 static void serve(rt::task& self) {
   rt::net::listener from = rt::net::listen("tcp4", "127.0.0.1:0");
   self.set_status(from.address());
@@ -116,6 +118,7 @@ RT_PLUGIN("test-bombs", "1.0.0", "Wants more than its limits give")
 RT_ENTRY(green_thread_bomb, "Starts green threads without end")
 RT_ENTRY(greedy, "Starts as many as it gets")
 RT_ENTRY(log_flood, "Logs without end")
+RT_ENTRY(idle, "Waits for its stop")
 RT_ENTRY(serve, "Keeps the connections that it accepts")
 RT_ENTRY(dial, "Dials without end")
 RT_ENTRY(compute, "Computes without end")

@@ -81,6 +81,7 @@ sockaddr_in loopback(int port) {
 
 long tcp(int port, bool to_listen) {
   const int made = socket(AF_INET, SOCK_STREAM, 0);
+  if (made < 0) return made;
   const sockaddr_in address = loopback(port);
   const auto where = reinterpret_cast<const sockaddr*>(&address);
   const long outcome = to_listen ? bind(made, where, sizeof address) : connect(made, where, sizeof address);

@@ -86,9 +86,9 @@ class ControlGroups(harness.RtdTestCase):
     def begin(self, limits, grants=None):
         """A sandbox with limits, and another one in which a task runs."""
         isolation = {"mode": "strict", "grants": grants or {}}
-        other = {"plugin": "test-bombs", "entry": "serve", "sandbox": "other"}
+        other = {"plugin": "test-bombs", "entry": "idle", "sandbox": "other"}
         # For its plugin: a sealed sandbox has those of its tasks, and of no task at all.
-        first = {"plugin": "test-bombs", "entry": "serve", "autostart": False}
+        first = {"plugin": "test-bombs", "entry": "idle", "autostart": False}
         rtd = self.start({"plugins": PLUGINS, "tasks": {"other": other, "first": first}, "sandboxes": {
             "default": {"limits": limits, "isolation": isolation}, "other": {"isolation": {"mode": "strict"}}}})
         self.assertEqual((rtd.sandbox()["state"], rtd.sandbox()["missing_layers"]), ("up", []))

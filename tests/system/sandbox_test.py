@@ -472,8 +472,8 @@ class Learning(SandboxCase):
         # Each of the tasks must run once meanwhile.
         grants = rtd.call("sandbox.learn", name="default", seconds=3)["grants"]
         # Where the kernel does not tell ports apart, a strict sandbox is granted every one.
-        connect = [f"127.0.0.1:{port}" if landlock_level() >= 4 else "*"]
-        self.assertEqual(grants, {"read": [note], "write": [out], "connect": connect})
+        network = {"connect": [f"127.0.0.1:{port}"]} if landlock_level() >= 4 else {"connect": ["*"], "listen": ["*"]}
+        self.assertEqual(grants, {"read": [note], "write": [out], **network})
         rtd.wait_sandbox("up")
         self.assertIn("seccomp_sealed", rtd.sandbox()["layers"])
         self.assertIn("runs without isolation while it is learned", rtd.log())
