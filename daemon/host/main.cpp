@@ -188,8 +188,8 @@ rtd::sandbox::confinement_report confine(const host_options& options) {
 int run_host(const host_options& options) {
   // None of these is ever destroyed while the process lives: threads that are not joined use them.
   static link_writer link(options.link);
-  // Before the filter, which hands over to it what is refused, or learned: the call that asks how many mappings a process
-  // may have is among these. (Only there, too, the answer is to be had.)
+  // Before the filter, which hands over to it what is refused, or learned: the call that asks how many mappings a
+  // process may have is among these. (Only there, too, the answer is to be had.)
   install_crash_handler(link);
   static host_service service(link, options.sandbox, confine(options));
   static log_drain drain(link, service.log(), service.tasks());
