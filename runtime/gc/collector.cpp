@@ -18,7 +18,8 @@
 // are read and owners told while marking goes on, lists are emptied afterwards. What is left grows with the number of
 // Ps, in the first stop with the spans that caches have open, for each task on each P, and in the last with the green
 // threads that run or wait in a run queue: not with the heap, and not with the green threads that are parked. How long
-// it takes until all have stopped is told in sched/stop_the_world.cpp. A deep stack among those is shared out in pieces.
+// it takes until all have stopped is told in sched/stop_the_world.cpp. A deep stack among those is shared out in
+// pieces.
 //
 // Why no reachable object is lost. Let marking be over: (a) all roots and all marked objects have been looked into;
 // (b) whatever was stored meanwhile was shaded before it was stored, whoever stored it and wherever (insertion). So an

@@ -19,8 +19,8 @@ bool join_thread(pthread_t thread, std::int64_t timeout) noexcept;
 /// us.
 void prepare_worker_thread(const char* name) noexcept;
 
-/// Whether the thread of this process that has this CPU clock runs, or waits for a CPU: by what /proc tells of it. False
-/// when that tells nothing.
+/// Whether the thread of this process that has this CPU clock runs, or waits for a CPU: by what /proc tells of it.
+/// False when that tells nothing.
 bool is_runnable(clockid_t cpu_clock) noexcept;
 
 struct thread_stack {

@@ -91,7 +91,8 @@ inline bool begin_scan(word& one) noexcept {
   return false;
 }
 
-/// The scanner, in between: whether a wake has come. It may give the stack back at once then: who runs is scanned again.
+/// The scanner, in between: whether a wake has come. It may give the stack back at once then: who runs is scanned
+/// again.
 inline bool is_wanted(const word& one) noexcept { return one.load(std::memory_order_relaxed) == wake_pending; }
 
 /// The scanner gives the stack back. True when a wake came meanwhile: the green thread is the scanner's then, to be
