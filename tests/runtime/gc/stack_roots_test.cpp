@@ -214,26 +214,38 @@ TEST_P(scanned_stacks, deep_ones_are_shared_out_and_each_piece_is_looked_at_once
   return below + (mine->is_alive() && mine->value == depth ? frame[0] : 1'000'000);
 }
 
+// A green thread that waits below so many frames, each of which alone keeps an object alive; it is there when this is.
+struct deep_one {
+  deep_one(int frames, std::size_t stack_size) : depth(frames) {
+    rt::go_options large;
+    large.stack_size = stack_size;
+    rt::go(large, [this] { found.send(recurse(count, depth, deep, go_on)); });
+    deep.recv();
+  }
+  // Ends it.
+  void expect_whole() {
+    EXPECT_EQ(count.destroyed, 0);
+    go_on.close();
+    EXPECT_EQ(found.recv(), depth + 1);
+  }
+
+  const int depth;
+  rt_test::tally count;
+  rt::chan<int> deep;   // a value whenever it has come to wait
+  rt::chan<int> go_on;  // lets it go on, to wait once more
+  rt::chan<int> found{1};
+};
+
 RT_ON_PROCS(deep_stacks);
 
 TEST_P(deep_stacks, of_a_mebibyte_are_seen_whole_while_others_allocate) {
   run([] {
-    constexpr int depth = 1000;
-    rt_test::tally count;
-    rt::chan<int> deep;
-    rt::chan<int> go_on;
-    rt::chan<int> found(1);
-    rt::go_options large;
-    large.stack_size = 4 << 20;
-    rt::go(large, [&] { found.send(recurse(count, depth, deep, go_on)); });
-    deep.recv();
+    deep_one one(1000, 4 << 20);
     for (int i = 0; i < 3; ++i) {
       for (int k = 0; k < 1000; ++k) static_cast<void>(rt::make_array<char>(100));
       rt::gc();
     }
-    EXPECT_EQ(count.destroyed, 0);
-    go_on.close();
-    EXPECT_EQ(found.recv(), depth + 1);
+    one.expect_whole();
   });
 }
 
@@ -241,15 +253,7 @@ TEST_P(deep_stacks, of_a_mebibyte_are_seen_whole_while_others_allocate) {
 // leaves its pieces to the team.
 TEST_P(deep_stacks, are_seen_whole_though_they_are_woken_while_they_are_looked_into) {
   run([] {
-    constexpr int depth = 4000;
-    rt_test::tally count;
-    rt::chan<int> deep;
-    rt::chan<int> go_on;
-    rt::chan<int> found(1);
-    rt::go_options large;
-    large.stack_size = 16 << 20;
-    rt::go(large, [&] { found.send(recurse(count, depth, deep, go_on)); });
-    deep.recv();
+    deep_one one(4000, 16 << 20);
     std::atomic<bool> stop{false};
     rt::wait_group collecting;
     collecting.go([&] {
@@ -257,14 +261,12 @@ TEST_P(deep_stacks, are_seen_whole_though_they_are_woken_while_they_are_looked_i
     });
     const rt::time_point until = rt::now() + std::chrono::milliseconds(300);
     while (rt::now() < until) {
-      go_on.send(0);
-      deep.recv();
+      one.go_on.send(0);
+      one.deep.recv();
     }
     stop = true;
     collecting.wait();
-    EXPECT_EQ(count.destroyed, 0);
-    go_on.close();
-    EXPECT_EQ(found.recv(), depth + 1);
+    one.expect_whole();
   });
 }
 
