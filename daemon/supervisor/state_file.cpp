@@ -152,6 +152,10 @@ void write_state_file(const std::string& path, std::string_view text) {
 
 std::string set_aside(const std::string& path) {
   const auto name = [&](int number) { return path + ".bad-" + std::to_string(number); };
+  // Not left to the rename that takes its name: a folder there, or a file where a folder is to go, would refuse that.
+  std::error_code error;
+  std::filesystem::remove_all(name(kept_aside), error);
+  if (error) throw std::runtime_error(name(kept_aside) + ": remove: " + error.message());
   for (int number = kept_aside - 1; number >= 1; --number)
     if (::rename(name(number).c_str(), name(number + 1).c_str()) != 0 && errno != ENOENT) fail(name(number), "rename");
   if (::rename(path.c_str(), name(1).c_str()) != 0) fail(path, "rename");

@@ -38,7 +38,8 @@ std::optional<std::string> read_state_file(const std::string& path);
 /// and reason; the former file is untouched then.
 void write_state_file(const std::string& path, std::string_view text);
 
-/// Renames a file that cannot be used to PATH.bad-1 … PATH.bad-5, the oldest of which goes; returns the new name.
+/// Renames what is there in place of a file that can be used, be it a folder, to PATH.bad-1 … PATH.bad-5, the oldest of
+/// which goes, a folder with all that is in it; returns the new name.
 /// @throws std::runtime_error
 std::string set_aside(const std::string& path);
 

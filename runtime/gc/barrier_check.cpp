@@ -6,6 +6,7 @@
 
 #include "runtime/gc/marker.h"
 #include "runtime/heap/heap.h"
+#include "runtime/sched/frame_list.h"
 
 namespace rt::detail {
 
@@ -39,18 +40,21 @@ void barrier_check::note(std::uintptr_t low, std::uintptr_t high) noexcept {
   }
 }
 
+// Those have no barrier, and need none (frame_list.h).
+static bool is_frame(std::uintptr_t object) noexcept { return word_at(object) == frame_header::is_frame; }
+
 void barrier_check::note_references() noexcept {
   noted_.clear();
   for_each_span([&](const span& one) {
     if (one.kind.load(std::memory_order_relaxed) == span_kind::plain) return;
     if (one.is_large()) {
       auto begin = reinterpret_cast<std::uintptr_t>(one.begin());
-      if (one.is_allocated(0)) note(begin, begin + one.bytes());
+      if (one.is_allocated(0) && !is_frame(begin)) note(begin, begin + one.bytes());
       return;
     }
     for (std::size_t i = 0; i < one.slot_count(); ++i) {
       auto begin = reinterpret_cast<std::uintptr_t>(one.slot(i));
-      if (one.is_allocated(i)) note(begin, begin + one.element_size());
+      if (one.is_allocated(i) && !is_frame(begin)) note(begin, begin + one.element_size());
     }
   });
 }

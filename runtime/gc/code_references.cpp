@@ -11,6 +11,10 @@
 
 namespace rt::detail {
 
+// The linker's.
+extern const char program_begin[] asm("__executable_start");
+extern const char program_end[] asm("_end");
+
 namespace {
 
 // What the C++ library keeps in front of an exception: its type, its destructor, where it is caught. Of the ABI that
@@ -22,8 +26,6 @@ RT_GC_UNSEEN std::uintptr_t word_at(std::uintptr_t place) noexcept {
 }
 
 bool is_of_program(std::uintptr_t address) noexcept {
-  extern const char program_begin[] asm("__executable_start");
-  extern const char program_end[] asm("_end");
   return address >= reinterpret_cast<std::uintptr_t>(program_begin) &&
          address < reinterpret_cast<std::uintptr_t>(program_end);
 }

@@ -35,6 +35,7 @@ mem_stats read_mem_stats() noexcept {
   all.mcache_inuse = std::min(heap.cache_used, heap.cache_bytes);
   all.mcache_sys = heap.cache_bytes;
   all.gc_sys = heap.table_bytes + the.table_bytes();
+  all.other_sys = detail::coroutines().bytes();
   all.sys =
       all.heap_sys + all.stack_sys + all.mspan_sys + all.mcache_sys + all.buck_hash_sys + all.gc_sys + all.other_sys;
 

@@ -5,6 +5,7 @@
 #include "runtime/os/clock.h"
 #include "runtime/os/signal.h"
 #include "runtime/sched/fast_path.h"
+#include "runtime/sched/frame_list.h"
 #include "runtime/sched/scan_list.h"
 
 namespace rt::detail {
@@ -24,21 +25,30 @@ void scan_saved_registers(marker& into, const green_thread& one) noexcept {
   into.scan(registers.low, registers.high);
 }
 
+void scan_frames(marker& into, const green_thread& one) noexcept {
+  for_each_changed_frame(one, [&](const char* low, const char* high) { into.scan(low, high); });
+}
+
 // At rest: nobody runs it, and nobody will before the world goes on.
 std::uint64_t scan_at_rest(marker& into, const green_thread& one, deep_stacks& deep) noexcept {
   stack_extent used = extent_of(one);
   if (!deep.add(used)) into.scan(used.low, used.high);
   scan_saved_registers(into, one);
+  scan_frames(into, one);
   return used.bytes();
 }
 
-void scan_whole(marker& into, const green_thread& one) noexcept { into.scan(one.stack_low(), one.stack_high()); }
+void scan_whole(marker& into, const green_thread& one) noexcept {
+  into.scan(one.stack_low(), one.stack_high());
+  scan_frames(into, one);
+}
 
 // True when it was parked and has been scanned; its bytes are added. In a stop it may be left to `deep`.
 bool scan_if_parked(marker& into, green_thread& one, std::uint64_t& bytes, deep_stacks* deep = nullptr) noexcept {
   if (!park_word::begin_scan(one.park)) return false;
   const stack_extent used = extent_of(one);
   scan_saved_registers(into, one);
+  scan_frames(into, one);
   const char* next = deep != nullptr && deep->add(used) ? used.high : used.low;
   while (next != used.high) {
     const char* end = next + std::min(piece_size, static_cast<std::size_t>(used.high - next));

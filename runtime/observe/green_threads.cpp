@@ -7,6 +7,7 @@
 #include <cxxabi.h>
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cinttypes>
 #include <cstdio>
@@ -19,6 +20,7 @@
 #include "runtime/observe/symbol_text.h"
 #include "runtime/os/thread.h"
 #include "runtime/sched/clock.h"
+#include "runtime/sched/group_registry.h"
 #include "runtime/sched/scheduler.h"
 
 namespace rt {
@@ -105,6 +107,38 @@ void append_stack(std::string& text, const green_thread_info& one) {
 
 }  // namespace
 
+// Those without a stack. Of their frames only the innermost's code is known: they may end while they are looked at.
+static void append_coroutines(std::vector<green_thread_info>& found, std::size_t limit, std::string_view task) {
+  if (detail::coroutines().bytes() == 0) return;
+  struct pinned_groups {
+    std::vector<detail::group*> all;
+    pinned_groups() { detail::group_registry::pin_all(all); }
+    ~pinned_groups() {
+      for (detail::group* one : all) detail::group_registry::unpin(*one);
+    }
+  } groups;
+  const std::int64_t now = detail::runtime_now();
+  detail::coroutines().for_each([&](const detail::coroutine_record& one) {
+    if (found.size() >= limit) return;
+    detail::coroutine_crew* crew = one.crew.load(std::memory_order_acquire);  // pairs with its start
+    if (crew == nullptr) return;
+    auto whose = std::find_if(groups.all.begin(), groups.all.end(), [&](auto* of) { return &of->crew == crew; });
+    if (whose == groups.all.end() || (!task.empty() && (*whose)->name != task)) return;
+    const detail::phase where = one.where.load(std::memory_order_relaxed);
+    green_thread_info info;
+    info.id = one.id.load(std::memory_order_relaxed);
+    if (const char* name = one.name.load(std::memory_order_relaxed); name != nullptr) info.name = name;
+    info.task = (*whose)->name;
+    info.state = state_text(where, one.waits_for.load(std::memory_order_relaxed));
+    if (where == detail::phase::waiting) {
+      const std::int64_t since = one.waiting_since.load(std::memory_order_relaxed);
+      info.waiting_seconds = now > since ? static_cast<double>(now - since) * 1e-9 : 0;
+      info.frames.push_back(one.code.load(std::memory_order_relaxed));
+    }
+    found.push_back(std::move(info));
+  });
+}
+
 std::vector<green_thread_info> all_green_threads(std::size_t limit, std::string_view task) {
   std::vector<green_thread_info> found;
   std::int64_t now = detail::runtime_now();
@@ -139,6 +173,7 @@ std::vector<green_thread_info> all_green_threads(std::size_t limit, std::string_
     info.frames.assign(frames, frames + count);
     found.push_back(std::move(info));
   });
+  append_coroutines(found, limit, task);
   return found;
 }
 

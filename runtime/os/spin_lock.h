@@ -50,6 +50,7 @@ enum class lock_rank : std::uint8_t {
   pools,        // the list of pools
   pool_shard,   // one shard of a pool
   poll,         // one poll descriptor, the table of descriptors
+  coroutines,   // the coroutines of one task that can run
   timers,       // the timer heap of one P
   scheduler,    // the global queue and the idle lists
   stacks,       // the stack pool

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/sched/coroutine_crew.h"
 #include "runtime/sched/green_thread.h"
 #include "runtime/sched/group.h"
 #include "runtime/sched/park.h"
@@ -44,7 +45,7 @@ void cancel_domain::cancel(const green_thread* later) noexcept {
   // After the flag: whoever waits with a context of the task leaves by rt::cancelled. Before the green threads are
   // woken: one that waits for such a context finds that ended as well.
   owner->cancel_context();
-  // A root: its green threads are in no list. One that has ended meanwhile, or serves another group by now, wakes for
+  // A root: its green threads and its coroutines are in no list. One that has ended meanwhile, or serves another group by now, wakes for
   // nothing (park.h, "unpark of a dead one").
   scheduler* the = the_scheduler();
   bool in_order = the != nullptr && the->is_shuffled();
@@ -60,6 +61,10 @@ void cancel_domain::cancel(const green_thread* later) noexcept {
     }
   });
   scheduler::unpark_in_order(found);
+  coroutines().for_each([&](coroutine_record& one) {
+    // Acquire pairs with its start. One that has ended meanwhile, or is another task's by now, wakes for nothing.
+    if (one.crew.load(std::memory_order_acquire) == &owner->crew) unpark(one);
+  });
 }
 
 void cancel_domain::join(green_thread& member) noexcept {

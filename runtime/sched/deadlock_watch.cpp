@@ -54,9 +54,8 @@ bool is_empty(const group& one) noexcept { return one.live() == 0 && one.houseke
 // What a dead group looks like at a look, stack by stack aside.
 bool stands_still(const group& one) noexcept { return one.notes.not_waiting_at != one.notes.activity || is_empty(one); }
 
-std::uint64_t mixed(const green_thread& one) noexcept {
-  std::uint64_t word =
-      reinterpret_cast<std::uintptr_t>(&one) ^ (std::uint64_t{one.thread_switch.load(std::memory_order_relaxed)} << 40);
+std::uint64_t mixed(const void* one, std::uint32_t runs) noexcept {
+  std::uint64_t word = reinterpret_cast<std::uintptr_t>(one) ^ (std::uint64_t{runs} << 40);
   word *= 0x9e3779b97f4a7c15U;  // 2^64 / golden ratio: spreads what differs in few bits
   return word ^ (word >> 29);
 }
@@ -118,10 +117,26 @@ void deadlock_watch::take_picture() {
       last = owner;
     }
     watch_notes::picture& now = last->notes.now;
-    now.switches += mixed(one);
+    now.switches += mixed(&one, one.thread_switch.load(std::memory_order_relaxed));
     // One that calls foreign code may wake others, and waits like them; one that has nothing to do waits for good.
     bool keeps_house = one.keeps_house.load(std::memory_order_relaxed) != housekeeping::none;
     ++(keeps_house ? now.housekeepers : now.green_threads);
+    bool waits = where == phase::waiting && park_word::waits(one.park.load(std::memory_order_relaxed)) &&
+                 !one.timed_wait.load(std::memory_order_relaxed) &&
+                 is_between_green_threads(one.waits_for.load(std::memory_order_relaxed));
+    if (!waits) now.all_wait = false;
+  });
+  coroutines().for_each([&](const coroutine_record& one) {
+    coroutine_crew* crew = one.crew.load(std::memory_order_acquire);  // pairs with its start
+    if (crew == nullptr) return;
+    auto whose = std::find_if(groups_.begin(), groups_.end(), [&](const group* of) { return &of->crew == crew; });
+    if (whose == groups_.end()) return;
+    watch_notes::picture& now = (*whose)->notes.now;
+    now.switches += mixed(&one, one.resumed.load(std::memory_order_relaxed));
+    ++now.green_threads;
+    // One that runs does what its carrier does, which was looked at above.
+    const phase where = one.where.load(std::memory_order_relaxed);
+    if (where == phase::running) return;
     bool waits = where == phase::waiting && park_word::waits(one.park.load(std::memory_order_relaxed)) &&
                  !one.timed_wait.load(std::memory_order_relaxed) &&
                  is_between_green_threads(one.waits_for.load(std::memory_order_relaxed));

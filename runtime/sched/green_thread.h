@@ -17,6 +17,8 @@ namespace rt::detail {
 
 class attached_values;
 struct cancel_domain;
+struct coroutine_record;
+struct frame_header;
 struct group;
 struct obeyed_context;
 struct worker;
@@ -44,6 +46,7 @@ enum class wait_reason : std::uint8_t {
   after_context,
   collection,
   cleanup,
+  coroutines,
   other,
 };
 const char* to_text(wait_reason reason) noexcept;
@@ -99,6 +102,8 @@ struct green_thread {
   std::atomic<bool> in_scan_list{false};
   obeyed_context* obeyed = nullptr;   // the contexts that it has bound to itself, innermost first
   attached_values* values = nullptr;  // of rt::local; null when it has none
+  coroutine_record* carried = nullptr;         // the coroutine that runs on its stack (coroutine_crew.h)
+  std::atomic<frame_header*> frames{nullptr};  // of coroutines, that change (frame_list.h)
 
   std::size_t slot_size() const noexcept { return stack_pool::slot_size(size_class); }
   char* stack_low() const noexcept { return stack_base + stack_pool::guard_size(size_class); }

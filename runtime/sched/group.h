@@ -16,6 +16,7 @@
 #include "runtime/sched/attached.h"
 #include "runtime/sched/cancel_domain.h"
 #include "runtime/sched/connection_account.h"
+#include "runtime/sched/coroutine_crew.h"
 #include "runtime/sched/group_share.h"
 #include "runtime/sched/housekeeper.h"
 #include "runtime/sched/limits.h"
@@ -146,6 +147,7 @@ struct group {
   met_limits limits;
   green_thread_limit green_threads;
   const std::shared_ptr<connection_account> connections;  // whose sockets may outlive the group
+  coroutine_crew crew{*this};
   watch_notes notes;
 
  private:

@@ -132,6 +132,34 @@ void scheduler::leave_to_base(worker& self, green_thread& from, after_switch aft
   finish_switch(resumed);
 }
 
+void report_escaped_exception(green_thread& one) noexcept {
+  std::exception_ptr error = std::current_exception();
+  group* owner = one.member_of.load(std::memory_order_relaxed);
+  if (one.in_domain_list) {
+    one.domain->fail(std::move(error));
+  } else if (owner->on_exception != nullptr) {
+    owner->on_exception(*owner, std::move(error));
+  } else {
+    const char* type = "unknown type";
+    int status = 0;
+    if (const std::type_info* info = abi::__cxa_current_exception_type(); info != nullptr) {
+      const char* readable = abi::__cxa_demangle(info->name(), nullptr, nullptr, &status);
+      type = readable != nullptr ? readable : info->name();
+    }
+    const char* text = "";
+    try {
+      std::rethrow_exception(std::current_exception());
+    } catch (const std::exception& known) {
+      text = known.what();
+      os::fatal("an exception left green thread %lu: %s: %s",
+                static_cast<unsigned long>(one.id.load(std::memory_order_relaxed)), type, text);
+    } catch (...) {
+      os::fatal("an exception left green thread %lu: %s",
+                static_cast<unsigned long>(one.id.load(std::memory_order_relaxed)), type);
+    }
+  }
+}
+
 // The first function of every green thread.
 extern "C" void rt_context_entry() {
   entered_fresh_context();
@@ -146,31 +174,7 @@ extern "C" void rt_context_entry() {
   } catch (abi::__forced_unwind&) {
     throw;  // pthread_exit or pthread_cancel on an M: nothing can go on
   } catch (...) {
-    std::exception_ptr error = std::current_exception();
-    group* owner = one->member_of.load(std::memory_order_relaxed);
-    if (one->in_domain_list) {
-      one->domain->fail(std::move(error));
-    } else if (owner->on_exception != nullptr) {
-      owner->on_exception(*owner, std::move(error));
-    } else {
-      const char* type = "unknown type";
-      int status = 0;
-      if (const std::type_info* info = abi::__cxa_current_exception_type(); info != nullptr) {
-        const char* readable = abi::__cxa_demangle(info->name(), nullptr, nullptr, &status);
-        type = readable != nullptr ? readable : info->name();
-      }
-      const char* text = "";
-      try {
-        std::rethrow_exception(std::current_exception());
-      } catch (const std::exception& known) {
-        text = known.what();
-        os::fatal("an exception left green thread %lu: %s: %s",
-                  static_cast<unsigned long>(one->id.load(std::memory_order_relaxed)), type, text);
-      } catch (...) {
-        os::fatal("an exception left green thread %lu: %s",
-                  static_cast<unsigned long>(one->id.load(std::memory_order_relaxed)), type);
-      }
-    }
+    report_escaped_exception(*one);
   }
   end_values(*one);
   end_green_thread();

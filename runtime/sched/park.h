@@ -145,6 +145,10 @@ inline void poll_attention(worker* self) noexcept {
     make_way(*self);
 }
 
+/// In a handler: what it has caught has left the calling green thread, or a coroutine that this carries. It goes to the
+/// scope or to the group; without either the process ends with a report.
+void report_escaped_exception(green_thread& one) noexcept;
+
 /// Destroys the values of rt::local that the calling green thread has. May park.
 void end_values(green_thread& self) noexcept;
 

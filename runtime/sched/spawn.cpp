@@ -56,6 +56,35 @@ green_thread* green_thread_in(const stack_slot& slot) noexcept {
   return one;
 }
 
+// Counts a start in the group and gives it a number. In a critical section of `self`, unless that is null.
+inline std::uint64_t begin_counted(scheduler& the, worker* self, group& owner, bool is_counted) noexcept {
+  if (processor* mine = self == nullptr ? nullptr : self->usable_proc(); mine != nullptr) {
+    processor& p = *mine;
+    if (p.next_id == p.end_id) {
+      p.next_id = the.take_ids(id_batch);
+      p.end_id = p.next_id + id_batch;
+    }
+    if (is_counted) [[likely]] {
+      bump(p.created);
+      std::atomic<std::uint64_t>& created = owner.shards[p.id].created;
+      created.store(created.load(std::memory_order_relaxed) + 1, std::memory_order_release);  // pairs with group::live
+    }
+    return p.next_id++;
+  }
+  if (is_counted) {
+    the.counters().created_outside.fetch_add(1, std::memory_order_relaxed);
+    owner.outside.created.fetch_add(1, std::memory_order_release);  // pairs with group::live
+  }
+  return the.take_ids(1);
+}
+
+inline void end_counted(processor& p, group& owner) noexcept {
+  bump(p.ended);
+  // Release: pairs with group::live; whoever sees the group empty sees all that its green threads did.
+  owner.shards[p.id].ended.store(owner.shards[p.id].ended.load(std::memory_order_relaxed) + 1,
+                                 std::memory_order_release);
+}
+
 void push_free(processor& p, green_thread& one) noexcept {
   one.link = p.free_first;
   p.free_first = &one;
@@ -121,10 +150,7 @@ void scheduler::recycle(worker& self, green_thread& one) noexcept {
   if (one.keeps_house.load(std::memory_order_relaxed) != housekeeping::none) [[unlikely]] {
     owner->housekeepers.end();
   } else {
-    bump(p.ended);
-    // Release: pairs with group::live; whoever sees the group empty sees all that its green threads did.
-    owner->shards[p.id].ended.store(owner->shards[p.id].ended.load(std::memory_order_relaxed) + 1,
-                                    std::memory_order_release);
+    end_counted(p, *owner);
   }
   if (p.free_first != nullptr && p.free_first->size_class != one.size_class) {
     stacks().give(slot_of(one));
@@ -218,25 +244,7 @@ void start(green_thread& one, cancel_domain* domain, housekeeping keeps_house) n
   char* low = one.stack_low();
   one.flow.sanitizer.begin(low, static_cast<std::size_t>(static_cast<char*>(one.closure) - low));
   if (self != nullptr) os::enter_critical(*self);
-  if (processor* mine = self == nullptr ? nullptr : self->usable_proc(); mine != nullptr) {
-    processor& p = *mine;
-    if (p.next_id == p.end_id) {
-      p.next_id = the.take_ids(id_batch);
-      p.end_id = p.next_id + id_batch;
-    }
-    one.id.store(p.next_id++, std::memory_order_relaxed);
-    if (keeps_house == housekeeping::none) [[likely]] {
-      bump(p.created);
-      std::atomic<std::uint64_t>& created = owner.shards[p.id].created;
-      created.store(created.load(std::memory_order_relaxed) + 1, std::memory_order_release);  // pairs with group::live
-    }
-  } else {
-    one.id.store(the.take_ids(1), std::memory_order_relaxed);
-    if (keeps_house == housekeeping::none) {
-      the.counters().created_outside.fetch_add(1, std::memory_order_relaxed);
-      owner.outside.created.fetch_add(1, std::memory_order_release);  // pairs with group::live
-    }
-  }
+  one.id.store(begin_counted(the, self, owner, keeps_house == housekeeping::none), std::memory_order_relaxed);
   if (domain != nullptr && domain->parent != nullptr) {
     domain->join(one);
   }
@@ -257,6 +265,31 @@ void start(green_thread& one, cancel_domain* domain, housekeeping keeps_house) n
 
 void spawn_start(void* green_thread_pointer, cancel_domain* domain) noexcept {
   start(*static_cast<green_thread*>(green_thread_pointer), domain, housekeeping::none);
+}
+
+void admit_coroutine(group& of) {
+  worker* self = current_worker();
+  if (self != nullptr) os::enter_critical(*self);
+  processor* p = self == nullptr ? nullptr : self->usable_proc();
+  const bool is_look_due = p == nullptr ? of.has_green_thread_limit() : of.is_look_due(p->id);
+  if (self != nullptr) os::leave_critical(*self);
+  if (is_look_due && !of.admit_green_thread(self)) {
+    throw out_of_green_threads(of.green_threads.most.load(std::memory_order_relaxed));
+  }
+}
+
+std::uint64_t count_coroutine(group& of) noexcept {
+  worker* self = current_worker();
+  if (self != nullptr) os::enter_critical(*self);
+  const std::uint64_t id = begin_counted(*the_scheduler(), self, of, true);
+  if (self != nullptr) os::leave_critical(*self);
+  return id;
+}
+
+void count_ended_coroutine(group& of) noexcept {
+  worker& self = enter_with_proc();
+  end_counted(*self.p, of);
+  os::leave_critical(self);
 }
 
 void start_housekeeper(void* green_thread_pointer, group& of, housekeeping at_the_end) noexcept {

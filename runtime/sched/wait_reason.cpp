@@ -46,6 +46,8 @@ const char* to_text(wait_reason reason) noexcept {
       return "wait for GC cycle";
     case wait_reason::cleanup:
       return "cleanup wait";
+    case wait_reason::coroutines:
+      return "coroutine wait";
     case wait_reason::other:
       return "waiting";
   }

@@ -41,6 +41,7 @@
 #include "runtime/os/spin_lock.h"
 #include "runtime/sched/attached.h"
 #include "runtime/sched/clock.h"
+#include "runtime/sched/coroutine_record.h"
 #include "runtime/sched/group.h"
 #include "runtime/sched/obeyed_context.h"
 #include "runtime/sched/scheduler.h"
@@ -55,6 +56,7 @@ namespace detail {
 struct context_binding : obeyed_context {
   context_core* context = nullptr;  // what was bound; null for the background
   green_thread* owner = nullptr;
+  coroutine_record* coroutine = nullptr;  // the owner, when it has no stack of its own
   context_binding* next = nullptr;
   context_binding* previous = nullptr;
 };
@@ -224,7 +226,13 @@ class context_core {
       end_.store(how, std::memory_order_release);  // pairs with end and ended_context
       done = done_;
       // Under the lock: a green thread that leaves its scope takes it, so each is alive here.
-      for (context_binding* one = first_binding_; one != nullptr; one = one->next) unpark(*one->owner);
+      for (context_binding* one = first_binding_; one != nullptr; one = one->next) {
+        if (one->coroutine != nullptr) {
+          unpark_with_carrier(*one->coroutine);
+        } else {
+          unpark(*one->owner);
+        }
+      }
       while (context_core* child = first_child_) {
         unlink(*child);
         child->keep();
@@ -451,6 +459,7 @@ context_scope::context_scope(const context& within) : within_(within) {
   detail::context_core* signal = detail::signal_of(within_);
   binding->context = within_.core();
   binding->owner = self;
+  binding->coroutine = self->carried;
   binding->shield = self->shield;
   binding->end = signal == nullptr ? &detail::never_ends : &signal->end_word();
   binding->throw_end = [](const detail::obeyed_context& ended) {
@@ -463,7 +472,7 @@ context_scope::context_scope(const context& within) : within_(within) {
 
 context_scope::~context_scope() {
   auto* binding = std::launder(reinterpret_cast<detail::context_binding*>(binding_));
-  binding->owner->obeyed = binding->outer;
+  detail::current_green_thread()->obeyed = binding->outer;  // of a coroutine, whoever carries it now
   if (detail::context_core* signal = detail::signal_of(within_); signal != nullptr) signal->unbind(*binding);
 }
 

@@ -21,6 +21,7 @@
 
 #include "runtime/os/spin_lock.h"
 #include "runtime/sched/clock.h"
+#include "runtime/sched/coroutine_record.h"
 #include "runtime/sched/park.h"
 #include "runtime/sync/contention.h"
 
@@ -31,6 +32,7 @@ struct select_state {
   static constexpr int undecided = -1;
   static constexpr int gave_up = -2;  // timed out or cancelled
   std::atomic<int> chosen{undecided};
+  coroutine_record* coroutine = nullptr;  // who waits, in place of a green thread (sync/coroutine.cpp)
 };
 
 enum class wait_outcome : std::uint8_t {
@@ -144,9 +146,14 @@ class waiter_queue {
 inline void tell_within(worker* self, waiter& one, wait_outcome outcome) noexcept {
   green_thread* owner = one.owner;
   bool taken = one.taken;
+  coroutine_record* coroutine = !taken && one.select != nullptr ? one.select->coroutine : nullptr;
   one.outcome.store(outcome, std::memory_order_release);  // pairs with is_told
   if (!taken) {
-    unpark(*owner);
+    if (coroutine != nullptr) {
+      unpark(*coroutine);
+    } else {
+      unpark(*owner);
+    }
   } else if (self != nullptr) {
     make_ready_within(*self, *owner);
   } else {

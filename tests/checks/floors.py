@@ -26,8 +26,8 @@ FLOORS = {"os": 0, "context": 1, "heap": 1, "sched": 2, "gc": 3, "weak": 3, "cle
 PEERS = set()
 PUBLIC_FLOORS = {
     "worker_head": 0, "usage_error": 0, "size_class": 1, "make": 1, "ref": 1, "arena": 1, "hash": 1, "string": 1, "vector": 1, "map": 1, "kept": 1,
-    "go": 2, "blocking": 2, "runtime": 2, "wait_list": 2,
-    "time": 3, "chan": 3, "select": 3, "sync": 3, "context": 3, "gc": 3, "gc_stats": 3, "weak": 3, "cleanup": 3,
+    "go": 2, "blocking": 2, "runtime": 2, "wait_list": 2, "coroutine_frame": 2,
+    "time": 3, "chan": 3, "coroutine": 3, "select": 3, "sync": 3, "context": 3, "gc": 3, "gc_stats": 3, "weak": 3, "cleanup": 3,
     "mutex": 3, "shared_mutex": 3, "condition": 3, "wait_group": 3, "semaphore": 3, "once": 3, "pool": 3, "local": 3,
     "sharded_counter": 3,
     "net": 4, "asio": 4,

@@ -6,6 +6,7 @@
 #include "rt/chan.h"         // IWYU pragma: export
 #include "rt/cleanup.h"      // IWYU pragma: export
 #include "rt/context.h"      // IWYU pragma: export
+#include "rt/coroutine.h"    // IWYU pragma: export
 #include "rt/gc.h"           // IWYU pragma: export
 #include "rt/gc_stats.h"     // IWYU pragma: export
 #include "rt/go.h"           // IWYU pragma: export

@@ -118,6 +118,27 @@ TEST(state_file, keeps_five_that_were_set_aside) {
   EXPECT_NE(::access((path + ".bad-6").c_str(), F_OK), 0);
 }
 
+// A folder in its place is no file, either; and neither can take the other's name.
+TEST(state_file, folders_and_files_are_set_aside_in_any_order) {
+  const temporary_folder folder;
+  const std::string path = folder.path() + "/state.json";
+  const auto is_folder = [](int number) { return number % 3 == 0; };
+  constexpr int many = 13;
+  for (int i = 1; i <= many; ++i) {
+    if (is_folder(i)) {
+      ASSERT_EQ(::mkdir(path.c_str(), 0700), 0);
+      put(path + "/mine", std::to_string(i));
+    } else {
+      put(path, std::to_string(i));
+    }
+    EXPECT_EQ(set_aside(path), path + ".bad-1");
+    for (int k = 1; k <= std::min(i, 5); ++k) {
+      const int which = i + 1 - k;
+      EXPECT_EQ(text_of(path + ".bad-" + std::to_string(k) + (is_folder(which) ? "/mine" : "")), std::to_string(which));
+    }
+  }
+}
+
 struct store_case : testing::Test {
   temporary_folder folder;
   loop events_loop;

@@ -7,11 +7,13 @@
 #include <array>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <thread>
 #include <vector>
 
 #include "rt/rt.h"
 #include "runtime/sched/fast_path.h"
+#include "runtime/sched/frame_list.h"
 #include "runtime/sched/scan_list.h"
 #include "tests/runtime/gc/objects.h"
 #include "tests/runtime/heap/pretend_collector.h"
@@ -197,6 +199,176 @@ TEST_P(scanned_stacks, deep_ones_are_shared_out_and_each_piece_is_looked_at_once
     }
     end();
     EXPECT_EQ(marked, objects.size() - (8191 + 511) / 512 - 1) << "all but those of the one that is not deep";
+  });
+}
+
+// --- frames of coroutines (sched/frame_list.h) ---
+
+bool is_marked(std::uintptr_t address) {
+  rt::detail::object_place place{};
+  return rt::detail::find_object(address, place) && place.in->is_marked(place.index);
+}
+
+using words = std::array<std::uint64_t, 4>;
+
+// An object that nothing refers to: its address stands in no word.
+class hidden_object {
+ public:
+  std::uintptr_t address() const { return ~inverted_; }
+  words* reveal() const { return reinterpret_cast<words*>(address()); }
+
+ private:
+  std::uintptr_t inverted_ = ~reinterpret_cast<std::uintptr_t>(rt::make<words>());
+};
+
+bool is_in_a_changed_frame(const void* address) {
+  bool found = false;
+  rt::detail::for_each_changed_frame(*rt::detail::current_green_thread(), [&](const char* low, const char* high) {
+    found = found || (address >= low && address < high);
+  });
+  return found;
+}
+
+TEST_P(scanned_stacks, frames_that_change_are_scanned_with_them) {
+  run_while_marking([] {
+    const hidden_object while_it_waits;
+    const hidden_object while_it_runs;
+    // Memory that nobody looks into but for the list.
+    std::vector<std::uintptr_t> memory(
+        (sizeof(rt::detail::frame_header) + sizeof(std::uintptr_t)) / sizeof(std::uintptr_t) + 2);
+    void* place = memory.data();
+    std::size_t space = memory.size() * sizeof(std::uintptr_t);
+    std::align(16, sizeof(rt::detail::frame_header), place, space);
+    auto* frame =
+        ::new (place) rt::detail::frame_header{rt::detail::frame_header::is_frame, nullptr, nullptr, sizeof(void*)};
+    auto& word = *reinterpret_cast<std::uintptr_t*>(frame->frame());
+    word = while_it_waits.address();
+    rt::chan<int> gate;
+    rt::wait_group done;
+    std::atomic<green_thread*> holder{nullptr};
+    done.go([&] {
+      holder = rt::detail::current_green_thread();
+      begin_frame_list(*holder, *frame, nullptr);
+      gate.recv();
+      holder.load()->frames = nullptr;
+    });
+    const bool waits = rt_test::come_to_wait_in("chan receive");
+    begin();
+    const bool before = is_marked(while_it_waits.address());
+    scan_all();
+    const bool scanned_as_it_waits = is_marked(while_it_waits.address());
+    // As one that is at rest in a stop.
+    word = while_it_runs.address();
+    bool scanned_in_a_stop = false;
+    rt_test::with_world_stopped([&] {
+      marker one(pool());
+      rt::detail::deep_stacks deep;
+      holder.load()->where = rt::detail::phase::runnable;
+      rt::detail::scan_stopped_stacks(one, true, deep);
+      holder.load()->where = rt::detail::phase::waiting;
+      one.flush();
+      scanned_in_a_stop = is_marked(while_it_runs.address());
+    });
+    end();
+    EXPECT_TRUE(waits && !before);
+    EXPECT_TRUE(scanned_as_it_waits);
+    EXPECT_TRUE(scanned_in_a_stop);
+    gate.close();
+    done.wait();
+  });
+}
+
+// Moved into a frame, it is in one that is being made.
+struct watched {
+  explicit watched(int& count) : in_the_list(&count) {}
+  watched(watched&& other) noexcept : in_the_list(other.in_the_list) {
+    *in_the_list += is_in_a_changed_frame(this) ? 1 : 0;
+  }
+  watched& operator=(watched&&) = delete;
+  ~watched() = default;
+  int* in_the_list;
+};
+
+rt::coroutine<> takes(watched, words*, rt::chan<int> gate) { co_await rt::async_recv(gate); }
+
+// What the coroutines of the next test have seen.
+struct seen {
+  std::atomic<bool> own_frame_listed{false};
+  std::atomic<bool> callee_listed{false};
+  std::atomic<bool> caller_listed{false};  // while the callee runs, after it has waited
+  std::atomic<bool> caller_listed_again{false};
+  std::atomic<bool> result_marked{false};
+};
+
+rt::coroutine<words*> gives(const hidden_object& one, rt::chan<int> gate, seen& what, void* callers) {
+  int mine = 0;
+  rt::keep_alive(&mine);
+  co_await rt::async_recv(gate);
+  what.callee_listed = is_in_a_changed_frame(&mine);
+  what.caller_listed = is_in_a_changed_frame(callers);
+  rt::keep_alive(&mine);
+  co_return one.reveal();
+}
+
+rt::coroutine<> waits_with(const hidden_object& own, const hidden_object& given, rt::chan<int> gate, seen& what) {
+  words* mine = nullptr;
+  rt::keep_alive(&mine);
+  co_await rt::async_recv(gate);
+  mine = own.reveal();
+  rt::keep_alive(&mine);
+  what.own_frame_listed = is_in_a_changed_frame(&mine);
+  co_await rt::async_recv(gate);
+  words* got = co_await gives(given, gate, what, &mine);
+  what.result_marked = is_marked(given.address());
+  what.caller_listed_again = is_in_a_changed_frame(&mine);
+  rt::keep_alive(&mine);
+  rt::keep_alive(got);
+  co_await rt::async_recv(gate);
+}
+
+bool the_coroutine_comes_to_wait() {
+  return rt_test::eventually([] {
+    bool waits = false;
+    rt::detail::coroutines().for_each([&](const rt::detail::coroutine_record& one) {
+      waits = waits || (one.crew.load() != nullptr && one.park.load() == rt::detail::park_word::parked);
+    });
+    return waits;
+  });
+}
+
+TEST_P(scanned_stacks, what_stands_in_a_frame_is_found_before_it_is_left) {
+  run_while_marking([] {
+    const hidden_object argument;
+    const hidden_object own;
+    const hidden_object given;
+    rt::chan<int> gate;
+    seen what;
+    int in_the_list = 0;
+    begin();
+    {
+      rt::coroutine<> not_begun = takes(watched(in_the_list), argument.reveal(), gate);
+      EXPECT_TRUE(is_marked(argument.address()));
+      EXPECT_EQ(rt::detail::first_frame(*rt::detail::current_green_thread()), nullptr);
+    }
+    EXPECT_GE(in_the_list, 1);
+    rt::go(waits_with(own, given, gate, what));
+    EXPECT_TRUE(the_coroutine_comes_to_wait());
+    EXPECT_FALSE(is_marked(own.address()));
+    gate.send(1);
+    EXPECT_TRUE(the_coroutine_comes_to_wait());
+    EXPECT_TRUE(is_marked(own.address()));
+    gate.send(2);
+    EXPECT_TRUE(the_coroutine_comes_to_wait());
+    EXPECT_FALSE(is_marked(given.address()));
+    gate.send(3);
+    EXPECT_TRUE(the_coroutine_comes_to_wait());
+    end();
+    EXPECT_TRUE(what.own_frame_listed);
+    EXPECT_TRUE(what.callee_listed);
+    EXPECT_FALSE(what.caller_listed);
+    EXPECT_TRUE(what.caller_listed_again);
+    EXPECT_TRUE(what.result_marked);
+    gate.close();
   });
 }
 
