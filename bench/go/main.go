@@ -51,10 +51,11 @@ var rows = []row{
 	{"barrier_off", "ns", barrierOff, 0, 1},
 	{"barrier_on", "ns", barrierOn, 10_000_000, 2},
 	{"gc_pause", "us", gcPause, 10, 2},
-	{"gc_pause_loop", "us", gcPauseLoop, 40, 2},
+	{"gc_pause_loop", "us", gcPauseLoop, 10, 2},
 	{"churn", "ratio", churn, 12, 2},
 	{"spike", "bytes", spike, 512, 2},
 	{"parked_1m", "s", parked, 1_000_000, 2},
+	{"stackless_1m", "s", parked, 1_000_000, 2},
 }
 
 // split takes "yield_2p" for the row yield on two processors; "yield" leaves the choice to the row (0).

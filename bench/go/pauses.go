@@ -21,7 +21,6 @@ const (
 	// Fewer collections than this are a trial, which makes do with a sixty-fourth of all.
 	leastForFigures = 10
 	partForTrial    = 64
-	partBesideLoop  = 16
 )
 
 // stops reads how long it took until all goroutines had stopped for collections, together and how often. A histogram is
@@ -123,7 +122,7 @@ func gcPause(count uint64) sample {
 	return pausesOf(count, 1)
 }
 
-// gcPauseLoop does the same with a sixteenth of it, while a loop without any call has the other processor.
+// gcPauseLoop does the same while a loop without any call has the other processor.
 func gcPauseLoop(count uint64) sample {
 	var over, begun atomic.Bool
 	var loop sync.WaitGroup
@@ -140,11 +139,7 @@ func gcPauseLoop(count uint64) sample {
 	for !begun.Load() {
 		time.Sleep(time.Millisecond)
 	}
-	part := uint64(partBesideLoop)
-	if count < leastForFigures {
-		part = partForTrial
-	}
-	found := pausesOf(count, part)
+	found := gcPause(count)
 	over.Store(true)
 	loop.Wait()
 	return found

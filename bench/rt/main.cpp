@@ -56,10 +56,13 @@ int main(int argument_count, char** arguments) {
       {"barrier_off", "ns", barrier_off, 0, 1},
       {"barrier_on", "ns", barrier_on, 10'000'000, 2},
       {"gc_pause", "us", gc_pause, 10, 2},
-      {"gc_pause_loop", "us", gc_pause_loop, 40, 2},
+      {"gc_pause_loop", "us", gc_pause_loop, 10, 2},
+      {"soft_limit_beside", "ratio", soft_limit_beside, 20'000'000, 2},
+      {"hard_limit_beside", "ratio", hard_limit_beside, 20'000'000, 2},
       {"churn", "ratio", churn, 12, 2},
       {"spike", "bytes", spike, 512, 2},
       {"parked_1m", "s", parked, 1'000'000},
+      {"stackless_1m", "s", stackless, 1'000'000},
   };
   program.inside = inside;
   program.serve_echo = serve_echo;

@@ -25,8 +25,6 @@ constexpr int parked_beside = 100'000;
 // Fewer collections than this are a trial, which makes do with a sixty-fourth of all.
 constexpr std::uint64_t least_for_figures = 10;
 constexpr std::uint64_t part_for_trial = 64;
-// Beside a loop what is alive matters less: a pause grows neither with it nor with those that are parked.
-constexpr std::uint64_t part_beside_loop = 16;
 
 // Until all green threads had stopped, together and how often.
 struct stops {
@@ -96,7 +94,7 @@ bench::sample pauses_of(std::uint64_t count, std::uint64_t part) {
 // The stops of collections, with 1 GiB alive and 100 000 parked green threads.
 bench::sample gc_pause(std::uint64_t count) { return pauses_of(count, count < least_for_figures ? part_for_trial : 1); }
 
-// The same with a sixteenth of it, while a loop without any call has the other processor.
+// The same while a loop without any call has the other processor.
 bench::sample gc_pause_loop(std::uint64_t count) {
   std::atomic<bool> over{false};
   std::atomic<bool> begun{false};
@@ -108,7 +106,7 @@ bench::sample gc_pause_loop(std::uint64_t count) {
     bench::require(turns > 0, "the loop did nothing");
   });
   while (!begun) rt::sleep_for(std::chrono::milliseconds(1));
-  bench::sample found = pauses_of(count, count < least_for_figures ? part_for_trial : part_beside_loop);
+  bench::sample found = gc_pause(count);
   over = true;
   loop.wait();
   return found;

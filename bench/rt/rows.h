@@ -59,6 +59,8 @@ bench::sample barrier_on(std::uint64_t count);
 // pauses.cpp
 bench::sample gc_pause(std::uint64_t count);
 bench::sample gc_pause_loop(std::uint64_t count);
+bench::sample soft_limit_beside(std::uint64_t count);
+bench::sample hard_limit_beside(std::uint64_t count);
 
 // churn.cpp
 bench::sample churn(std::uint64_t count);
@@ -66,6 +68,7 @@ bench::sample spike(std::uint64_t count);
 
 // parked.cpp
 bench::sample parked(std::uint64_t count);
+bench::sample stackless(std::uint64_t count);
 
 // echo.cpp
 void serve_echo(int port);

@@ -134,6 +134,26 @@ def pauses(name, count, text, bytes_each):
     return Measurement(name, (GO,), figures, fixed_count=count, bytes_each=bytes_each, group="heap", weight=300)
 
 
+def beside_limit(name, which):
+    """What a task's neighbour at the limit of its memory costs it."""
+    figures = (
+        Figure(
+            name,
+            f"time of a task that allocates beside another at {which}, as a multiple of it beside one without limits",
+            "ratio",
+            at_most=1.25,
+        ),
+        Figure(
+            f"{name}_pause",
+            "the longest stops of collections meanwhile, as a multiple of those without limits",
+            "ratio",
+            key="pause_growth",
+            at_most=2.0,
+        ),
+    )
+    return Measurement(name, (), figures, fixed_count=20_000_000, group="heap", weight=300)
+
+
 def marking():
     """What a collection that is asked for goes over in a second, on one processor."""
     figure = Figure(
@@ -213,6 +233,26 @@ MEASUREMENTS = (
         fixed_count=1_000_000,
         bytes_each=6000,
     ),
+    Measurement(
+        "stackless_1m",
+        (GO, TOKIO),
+        (
+            Figure("stackless_1m_start", "the same with coroutines, which have no stack", "s", goal=3.0, against=GO),
+            Figure(
+                "stackless_1m_resident",
+                "resident memory of the process with a million of them parked",
+                "bytes",
+                key="resident_bytes",
+                goal=1.0,
+                against=GO,
+            ),
+            Figure(
+                "stackless_1m_end", "wake a million of them, until all have ended", "s", key="end_seconds", against=GO
+            ),
+        ),
+        fixed_count=1_000_000,
+        bytes_each=6000,
+    ),
     skynet("skynet_100k", ALL, 100_000),
     # A million fibers of Boost.Fiber have more stacks than the kernel lets a process have mappings.
     skynet("skynet_1m", (GO, TOKIO), 1_000_000),
@@ -230,7 +270,9 @@ MEASUREMENTS = (
         group="heap",
     ),
     pauses("gc_pause", 10, "with 1 GiB alive and 100 000 parked, two processors", 350_000_000),
-    pauses("gc_pause_loop", 40, "with a sixteenth of it, beside a loop without any call", 6_000_000),
+    pauses("gc_pause_loop", 10, "with as much, beside a loop without any call", 350_000_000),
+    beside_limit("soft_limit_beside", "its soft limit"),
+    beside_limit("hard_limit_beside", "its hard limit"),
     churning(),
     Measurement(
         "spike",

@@ -10,7 +10,6 @@
 
 #include "rt/gc.h"
 #include "rt/usage_error.h"
-#include "runtime/os/fatal.h"
 #include "runtime/sched/clock.h"
 #include "runtime/sched/coroutine_crew.h"
 #include "runtime/sched/frame_list.h"
@@ -165,17 +164,23 @@ void end_frame(void* frame) noexcept {
 
 void frame_is_made(void* frame) noexcept {
   frame_header& header = *frame_header::of(frame);
-  if (header.tag != frame_header::is_frame) os::fatal("the frame of a coroutine is not where its memory is");
   shade(header);
   if (green_thread* self = current_green_thread(); self != nullptr) {
     self->frames.store(header.next.load(std::memory_order_relaxed), std::memory_order_release);  // frame_list.h
   }
 }
 
-void destroy_coroutine(void* handle) noexcept { std::coroutine_handle<>::from_address(handle).destroy(); }
+// Inside the frame wherever it points, so that it may be looked at.
+void* checked_handle(void* handle) noexcept {
+  return frame_header::of(handle)->tag == frame_header::is_frame ? handle : nullptr;
+}
+
+void destroy_coroutine(void* handle) noexcept {
+  if (handle != nullptr) std::coroutine_handle<>::from_address(handle).destroy();
+}
 
 void start_coroutine(coroutine_frame* outermost, const char* name) {
-  if (outermost == nullptr) throw_no_coroutine();
+  if (outermost == nullptr || outermost->handle == nullptr) throw_no_coroutine(outermost != nullptr);
   scheduler* the = the_scheduler();
   if (the == nullptr) {
     throw std::system_error(std::make_error_code(std::errc::operation_not_permitted),
@@ -185,7 +190,13 @@ void start_coroutine(coroutine_frame* outermost, const char* name) {
   (mine != nullptr ? *mine : the->default_group()).crew.start(*outermost, name);
 }
 
-void throw_no_coroutine() {
+void throw_no_coroutine(bool made) {
+  if (made) {
+    throw usage_error(
+        "rt::coroutine: the compiler has laid out the frame wrongly, as GCC 12 does when a co_await stands in the "
+        "condition of an if or a loop and the outermost block of the coroutine has no variable; put what the co_await "
+        "gives into a variable first");
+  }
   throw usage_error("the rt::coroutine is empty: it was moved from, or has been started or awaited already");
 }
 

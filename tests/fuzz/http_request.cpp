@@ -74,9 +74,7 @@ class daemon_front {
   }
 
   void talk(std::string_view bytes, std::size_t piece) {
-    const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    require(client >= 0 && ::connect(client, reinterpret_cast<const sockaddr*>(&address_), sizeof address_) == 0,
-            "the server can be reached");
+    const int client = connect();
     std::string answers;
     bool open = true;
     while (!bytes.empty() && open) {
@@ -94,6 +92,16 @@ class daemon_front {
   }
 
  private:
+  // A server that closes first leaves a port waiting all the same; with none left, others have to come free.
+  int connect() const {
+    const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    require(client >= 0, "there is a socket");
+    while (::connect(client, reinterpret_cast<const sockaddr*>(&address_), sizeof address_) != 0) {
+      require(errno == EADDRNOTAVAIL, "the server can be reached");
+      ::usleep(100'000);
+    }
+    return client;
+  }
   static void receive(int from, std::string& to) {
     char buffer[4096];
     for (ssize_t got = 0; (got = ::recv(from, buffer, sizeof buffer, MSG_DONTWAIT)) > 0;)

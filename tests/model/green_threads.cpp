@@ -1,5 +1,7 @@
 #include "tests/model/green_threads.h"
 
+#include <cstdlib>
+
 #include <exception>
 #include <utility>
 
@@ -56,6 +58,9 @@ void make_ready(green_thread& one) noexcept {
 }
 
 void make_ready_within(worker&, green_thread& one) noexcept { make_ready(one); }
+
+// In no model is there one.
+void unpark(coroutine_record&) noexcept { std::abort(); }
 
 void unpark(green_thread& one) noexcept {
   if (claim_parked(one)) make_ready(one);

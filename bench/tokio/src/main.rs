@@ -46,6 +46,7 @@ const ROWS: &[Row] = &[
     row!("timer_1m_arm_stop", "ns", waiting::timer_1m_arm_stop, 0, 2),
     row!("sleep_50us", "us", waiting::sleep_50us, 0, 1),
     row!("parked_1m", "s", switching::parked, 1_000_000, 2),
+    row!("stackless_1m", "s", switching::parked, 1_000_000, 2),
     row!("skynet_100k", "ms", switching::skynet_100k, 0, 2),
     row!("skynet_1m", "ms", switching::skynet_1m, 0, 2),
 ];

@@ -18,6 +18,9 @@
 // crew of the task. So it may call everything that a green thread may, and wait as one: lock a mutex, read from a
 // socket, rt::select. Then it keeps its stack meanwhile.
 //
+// GCC 12 lays out the frame of a coroutine wrongly when a co_await stands in the condition of an `if` or a loop and its
+// outermost block has no variable: then rt::go and co_await throw rt::usage_error. A variable for the result mends it.
+//
 // Its parameters and variables lie in the frame, an object of the collected heap. A plain pointer to an object in one
 // of them keeps the object alive, as on a stack. A parameter that is a reference, and what the lambda of a coroutine
 // has captured, must outlive it: give it values.
@@ -49,14 +52,17 @@ void* new_frame(std::size_t size);
 void end_frame(void* frame) noexcept;
 /// It is made, and does not run yet.
 void frame_is_made(void* frame) noexcept;
-/// Destroys a coroutine that has not begun, or has ended.
+/// The handle; null when it is not where the frame begins, which is a mistake of the compiler (throw_no_coroutine).
+void* checked_handle(void* handle) noexcept;
+/// Destroys a coroutine that has not begun, or has ended. One without a handle cannot be destroyed.
 void destroy_coroutine(void* handle) noexcept;
 void start_coroutine(coroutine_frame* outermost, const char* name);
 /// `caller` awaits `called`, which runs next.
 void call_coroutine(coroutine_frame& caller, coroutine_frame& called) noexcept;
 /// Who awaits it runs next.
 void return_from_coroutine(coroutine_frame& ended) noexcept;
-[[noreturn]] void throw_no_coroutine();
+/// `made`: it cannot be run; else there is none.
+[[noreturn]] void throw_no_coroutine(bool made);
 
 /// A wait by co_await, in the frame of who waits.
 struct coroutine_wait {
@@ -135,7 +141,7 @@ class [[nodiscard]] coroutine {
  public:
   struct promise_type : detail::coroutine_result<T> {
     coroutine get_return_object() noexcept {
-      this->handle = std::coroutine_handle<promise_type>::from_promise(*this).address();
+      this->handle = detail::checked_handle(std::coroutine_handle<promise_type>::from_promise(*this).address());
       return coroutine(*this);
     }
   };
@@ -151,7 +157,7 @@ class [[nodiscard]] coroutine {
 
   /// Runs it and gives what it returns, or throws what has left it. One that has a name is awaited as std::move(it).
   auto operator co_await() && {
-    if (promise_ == nullptr) detail::throw_no_coroutine();
+    if (promise_ == nullptr || promise_->handle == nullptr) detail::throw_no_coroutine(promise_ != nullptr);
     return call{std::move(*this)};
   }
 

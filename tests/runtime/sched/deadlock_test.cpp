@@ -56,6 +56,54 @@ TEST(whole_program, with_a_mutex_locked_twice_is_a_deadlock) {
   EXPECT_EXIT(deadlock(), testing::ExitedWithCode(2), "all green threads are asleep(.|\n)*sync.Mutex.Lock");
 }
 
+rt::coroutine<> relay(rt::chan<int> from, rt::chan<int> to, bool with_stack) {
+  std::optional<int> value = with_stack ? from.recv() : co_await rt::async_recv(from);
+  co_await rt::async_send(to, value.value_or(0));
+}
+
+TEST_P(whole_program, of_coroutines_that_is_asleep_is_a_deadlock) {
+  RT_SKIP_UNLESS_THREADS_CAN_BE_COUNTED();
+  rt_test::prepare_death_test();
+  auto deadlock = [] {
+    rt_test::in_runtime(GetParam(), [] {
+      rt::chan<int> one;
+      rt::chan<int> other;
+      rt::chan<int> third;
+      rt::go(relay(one, other, false), "without a stack");
+      rt::go(relay(other, third, true), "with one");
+      third.recv();
+    });
+  };
+  EXPECT_EXIT(deadlock(), testing::ExitedWithCode(2),
+              "fatal error: all green threads are asleep - deadlock!(.|\n)*.chan receive(.|\n)*name: without a stack");
+}
+
+rt::coroutine<> send_late(rt::chan<int> to) {
+  co_await rt::async_sleep_for(long_enough);
+  co_await rt::async_send(to, 1);
+}
+
+TEST(whole_program, with_a_coroutine_that_sleeps_is_no_deadlock) {
+  rt_test::in_runtime(2, [] {
+    rt::chan<int> later;
+    rt::go(send_late(later));
+    later.recv();
+  });
+}
+
+rt::coroutine<> receive_for_long(rt::chan<int> never, rt::chan<int> to) {
+  co_await rt::async_recv_for(never, long_enough);
+  co_await rt::async_send(to, 1);
+}
+
+TEST(whole_program, with_a_coroutine_that_waits_with_a_deadline_is_no_deadlock) {
+  rt_test::in_runtime(2, [] {
+    rt::chan<int> later;
+    rt::go(receive_for_long(rt::chan<int>(), later));
+    later.recv();
+  });
+}
+
 TEST(whole_program, that_only_reports_goes_on) {
   RT_SKIP_UNLESS_THREADS_CAN_BE_COUNTED();
   rt_test::prepare_death_test();

@@ -57,6 +57,30 @@ TEST_P(green_thread_limits, are_exact_for_one_who_starts) {
   });
 }
 
+rt::coroutine<> wait_for(rt::chan<int> gate) { co_await rt::async_recv(gate); }
+
+TEST_P(green_thread_limits, count_coroutines_and_not_who_carries_them) {
+  run([] {
+    test_group task("limited");
+    task.of.set_green_thread_limit(10);
+    task.go([&task] {
+      rt::chan<int> gate;
+      for (int i = 1; i < 10; ++i) rt::go(wait_for(gate));
+      EXPECT_EQ(task.of.live(), 10U);
+      EXPECT_THROW(rt::go(wait_for(gate)), rt::out_of_green_threads);
+      EXPECT_FALSE(starts(gate));
+      gate.send(1);
+      EXPECT_TRUE(eventually([&] { return task.of.live() == 9; }));
+      rt::go(wait_for(gate));
+      EXPECT_THROW(rt::go(wait_for(gate)), rt::out_of_green_threads);
+      gate.close();
+    });
+    task.wait();
+    // They have left with the last one.
+    EXPECT_TRUE(eventually([&] { return task.of.housekeepers.count() == 0; }));
+  });
+}
+
 TEST_P(green_thread_limits, hold_for_many_who_start_and_concern_no_other_group) {
   run([] {
     constexpr int limit = 60;

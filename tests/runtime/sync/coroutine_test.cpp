@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "rt/rt.h"
+#include "rt/test.h"
 #include "runtime/sched/coroutine_crew.h"
 #include "runtime/sched/frame_list.h"
 #include "runtime/sched/park.h"
@@ -590,6 +591,103 @@ TEST_P(coroutines, keep_nothing_else_alive) {
       return dead >= many / 2;
     }));
     gate.close();
+  });
+}
+
+rt::coroutine<bool> awaits_in_a_condition(rt::chan<int> gate) {
+  if (co_await rt::async_recv(gate)) co_return true;
+  co_return false;
+}
+
+rt::coroutine<> awaits_one_that_awaits_in_a_condition(rt::chan<int> gate, rt::chan<std::string> told) {
+  std::string text;
+  try {
+    text = co_await awaits_in_a_condition(gate) ? "true" : "false";
+  } catch (const rt::usage_error& error) {
+    text = error.what();
+  }
+  co_await rt::async_send(told, text);
+}
+
+// GCC 12 cannot compile one without variables right: whoever writes one is told.
+TEST_P(coroutines, that_the_compiler_has_spoilt_are_refused) {
+  run([] {
+    rt::chan<int> gate(1);
+    rt::chan<std::string> told;
+    gate.send(1);
+    rt::go(awaits_one_that_awaits_in_a_condition(gate, told));
+    const std::string text = told.recv().value_or("");
+    if (text != "true") {
+      EXPECT_NE(text.find("put what the co_await gives into a variable first"), std::string::npos) << text;
+    }
+  });
+}
+
+std::atomic<int> failures{0};
+
+// A task of its own: the runtime's other green threads are not its.
+struct failing_task {
+  failing_task()
+      : of("fails", 0, [](rt::detail::group&, std::exception_ptr error) noexcept {
+          try {
+            std::rethrow_exception(std::move(error));
+          } catch (const std::runtime_error&) {
+            ++failures;
+          } catch (...) {
+            ADD_FAILURE() << "another exception";
+          }
+        }) {}
+  rt::detail::group of;
+};
+
+rt::coroutine<> fails_in_the_end(rt::chan<int> gate, rt::detail::group* mine) {
+  EXPECT_EQ(rt::detail::current_group(), mine);
+  co_await fails(false);
+  co_await rt::async_recv(gate);
+  co_await fails(true);
+}
+
+TEST_P(coroutines, fail_their_task_and_are_cancelled_with_it) {
+  run([] {
+    failures = 0;
+    failing_task task;
+    rt::chan<int> gate;
+    rt::chan<int> never;
+    std::atomic<int> unwound{0};
+    rt::detail::spawn(&task.of.domain, rt::go_options{}, [&] {
+      rt::go(fails_in_the_end(gate, &task.of));
+      rt::go(fails_in_the_end(never, &task.of));
+      rt::go(awaits_one_that_waits(never, unwound));
+    });
+    EXPECT_TRUE(eventually([] { return count_waiting("chan receive") == 3; }));
+    EXPECT_EQ(task.of.live(), 3U);
+    gate.send(1);
+    EXPECT_TRUE(eventually([] { return failures == 1; }));
+    EXPECT_TRUE(eventually([&] { return task.of.live() == 2; }));
+    task.of.domain.cancel();
+    EXPECT_TRUE(task.of.wait_until_at_most(0, INT64_MAX));
+    EXPECT_EQ(unwound, 1);
+    EXPECT_EQ(failures, 1);
+  });
+}
+
+rt::coroutine<> tick(int times, rt::chan<int> ticks) {
+  for (int i = 0; i < times; ++i) {
+    co_await rt::async_sleep_for(1h);
+    co_await rt::async_send(ticks, i);
+  }
+  ticks.close();
+}
+
+// Virtual time, in any order of those that can run.
+TEST(coroutines_in_a_bubble, sleep_without_waiting) {
+  rt::test::explore(20, [](std::uint64_t) {
+    rt::chan<int> ticks;
+    const rt::time_point before = rt::now();
+    rt::go(tick(10, ticks));
+    int sum = 0;
+    for (int one : ticks) sum += one;
+    if (sum != 45 || rt::now() - before != 10h) throw std::runtime_error("ticks are lost, or come early or late");
   });
 }
 

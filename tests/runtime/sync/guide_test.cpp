@@ -42,4 +42,26 @@ TEST_P(guide, contexts) {
   });
 }
 
+rt::coroutine<std::size_t> length_of(rt::chan<std::string> lines) {
+  std::size_t sum = 0;
+  while (std::optional<std::string> line = co_await rt::async_recv(lines)) sum += line->size();
+  co_return sum;
+}
+
+rt::coroutine<> count(rt::chan<std::string> lines, rt::chan<std::size_t> result) {
+  co_await rt::async_send(result, co_await length_of(lines));
+}
+
+TEST_P(guide, coroutines) {
+  run([] {
+    rt::chan<std::string> lines;
+    rt::chan<std::size_t> result;
+    rt::go(count(lines, result));
+    lines.send("one");
+    lines.send("three");
+    lines.close();
+    EXPECT_EQ(result.recv(), 8U);
+  });
+}
+
 }  // namespace
