@@ -172,6 +172,7 @@ void frame_is_made(void* frame) noexcept {
 
 // Inside the frame wherever it points, so that it may be looked at.
 void* checked_handle(void* handle) noexcept {
+  if (reinterpret_cast<std::uintptr_t>(handle) % alignof(frame_header) != 0) return nullptr;
   return frame_header::of(handle)->tag == frame_header::is_frame ? handle : nullptr;
 }
 

@@ -44,7 +44,7 @@ else:
     else:
         stop = "" if figures.get("is_old") else ', "stop_us": 3'
         print(f'{{{{"value": {{value}}, "resident_bytes": 4e9, "page_table_bytes": 1e8, "end_seconds": 1.5, "median_us": 40, '
-              f'"fragmentation": 1.2{{stop}}}}}}')
+              f'"pause_growth": 0.9, "fragmentation": 1.2{{stop}}}}}}')
 """
 FAKE_CLIENT = """#!/usr/bin/python3 -IS
 import sys
