@@ -141,6 +141,69 @@ node* build_tree(world& all, int depth) {
   return top;
 }
 
+std::atomic<long> coroutines_alive{0};
+
+struct counted_coroutine {
+  counted_coroutine() { ++coroutines_alive; }
+  counted_coroutine(const counted_coroutine&) = delete;
+  counted_coroutine& operator=(const counted_coroutine&) = delete;
+  ~counted_coroutine() { --coroutines_alive; }
+};
+
+// Of the shelf, whose lock the caller has.
+rt::ref<node>& place_of(world& all, std::uint64_t random) { return all.shelf.get()[random % world::shelf_size]; }
+
+// Hands on what it was given, which is in frames alone meanwhile, and a node of its own before it.
+rt::coroutine<node*> put_before(world& all, node* given, std::uint64_t seed) {
+  counted_coroutine counted;
+  std::mt19937_64 random(seed);
+  if (random() % 2 == 0) co_await rt::async_sleep_for(std::chrono::microseconds(random() % 500));
+  node* fresh = make_node(all);
+  if (random() % 3 == 0) co_await rt::async_yield();
+  look_at(all, given);
+  fresh->left = given;
+  co_return fresh;
+}
+
+// What was on the shelf is in its frame alone for a while, in all the ways in which a coroutine can wait.
+rt::coroutine<> hide_in_frames(world& all, std::uint64_t seed) {
+  counted_coroutine counted;
+  std::mt19937_64 random(seed);
+  node* held = nullptr;
+  for (int round = 0; round < 4; ++round) {
+    {
+      std::lock_guard guard(all.shelf_lock);
+      rt::ref<node>& here = place_of(all, random());
+      held = here;
+      here = nullptr;
+    }
+    switch (random() % 6) {
+      case 0:
+        co_await rt::async_sleep_for(std::chrono::microseconds(random() % 2000));
+        break;
+      case 1:
+        rt::sleep_for(std::chrono::microseconds(random() % 1000));  // on its carrier's stack
+        break;
+      case 2:
+        held = co_await put_before(all, std::exchange(held, nullptr), random());
+        break;
+      case 3:
+        if (std::optional<rt::ref<node>> got = co_await rt::async_recv_for(all.pipe, 300us)) held = got->get();
+        break;
+      case 4:
+        if (held != nullptr) all.pipe.try_send(rt::ref<node>(held));
+        break;
+      default:
+        co_await rt::async_yield();
+        break;
+    }
+    look_at(all, held);
+    if (held != nullptr) look_at(all, held->left);
+    std::lock_guard guard(all.shelf_lock);
+    place_of(all, random()) = std::exchange(held, nullptr);
+  }
+}
+
 class actor {
  public:
   actor(world& all, std::uint64_t seed) : world_(all), random_(seed) {}
@@ -153,7 +216,7 @@ class actor {
   std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
 
   void step() {
-    switch (below(16)) {
+    switch (below(17)) {
       case 0:
       case 1:
         return own_tree();
@@ -181,6 +244,8 @@ class actor {
         return wander();
       case 14:
         return cut_short();
+      case 15:
+        return in_frames();
       default:
         return settings();
     }
@@ -297,6 +362,12 @@ class actor {
     walk(held);
     std::lock_guard guard(world_.shelf_lock);
     place() = held;
+  }
+
+  // Not more at a time than a green thread would be: they may outlive this one.
+  void in_frames() {
+    if (coroutines_alive > 200) return;
+    for (std::uint64_t i = below(4); i > 0; --i) rt::go(hide_in_frames(world_, random_()));
   }
 
   void hand_over() {
@@ -428,6 +499,7 @@ void play(rt::task& self) {
   std::uint64_t number = all.next_number.fetch_add(1);
   if (number % 2 == 0) rt::detail::current_green_thread()->member_of.load()->heap.set_limits(2 << 20, 4 << 20);
   self.log(rt::log_level::debug, "tortures");
+  for (std::uint64_t i = number % 4; i > 0; --i) rt::go(hide_in_frames(all, number + i));
   auto until = rt::now() + 50ms;
   std::vector<rt::root<node>> hoard;
   try {
@@ -498,6 +570,7 @@ TEST(heap_soak, nothing_is_lost_and_nothing_is_kept) {
           }
           all.stop = true;
           group.wait();
+          EXPECT_TRUE(rt_test::eventually([] { return coroutines_alive == 0; }));
           for (garden& one : all.trees) {
             EXPECT_EQ(count_tree(all, one.top), one.size);
             one.top = nullptr;

@@ -47,8 +47,79 @@ struct world {
   std::atomic<long> armed{0};
   std::atomic<long> thrown{0};
   std::atomic<long> caught{0};
+  std::atomic<long> coroutines_begun{0};
+  std::atomic<long> coroutines_ended{0};
   int ends[2] = {-1, -1};
 };
+
+// Without a call of the runtime, for about this many microseconds.
+void compute(std::uint64_t microseconds) {
+  for (std::uint64_t i = 0; i < microseconds * 500; ++i) asm volatile("" ::: "memory");
+}
+
+struct counted_coroutine {
+  explicit counted_coroutine(world& all) : ended(all.coroutines_ended) { ++all.coroutines_begun; }
+  counted_coroutine(const counted_coroutine&) = delete;
+  counted_coroutine& operator=(const counted_coroutine&) = delete;
+  ~counted_coroutine() { ++ended; }
+  std::atomic<long>& ended;
+};
+
+struct torn {};
+
+// Waits in all the ways of a coroutine, and calls others; how many there were. Some throw what their callers catch.
+rt::coroutine<long> branch(world& all, std::uint64_t seed, int depth) {
+  counted_coroutine counted(all);
+  std::mt19937_64 random(seed);
+  long sum = 1;
+  for (std::uint64_t i = random() % 4; i > 0; --i) {
+    switch (random() % 9) {
+      case 0:
+        co_await rt::async_sleep_for(std::chrono::microseconds(random() % 1000));
+        break;
+      case 1:
+        co_await rt::async_yield();
+        break;
+      case 2:
+        compute(random() % 2000);
+        break;
+      case 3:
+        rt::sleep_for(std::chrono::microseconds(random() % 500));  // on its carrier's stack
+        break;
+      case 4: {
+        std::lock_guard guard(all.mutex);
+        ++all.under_mutex;
+        ++all.mutex_rounds;
+        break;
+      }
+      case 5:
+        if (std::optional<long> value = co_await rt::async_recv_for(all.pipe, 500us)) all.received += *value;
+        break;
+      case 6:
+        if (all.pipe.try_send(1L)) ++all.sent;
+        break;
+      case 7:
+        if (depth > 0) {
+          try {
+            sum += co_await branch(all, random(), depth - 1);
+          } catch (const torn&) {
+            ++sum;
+          }
+        }
+        break;
+      default:
+        if (depth < 3 && random() % 4 == 0) throw torn();
+        break;
+    }
+  }
+  co_return sum;
+}
+
+rt::coroutine<> root(world& all, std::uint64_t seed, rt::chan<long> result) {
+  counted_coroutine counted(all);
+  long sum = co_await branch(all, seed, 3);
+  co_await rt::async_send(result, sum);
+}
 
 class actor {
  public:
@@ -65,7 +136,7 @@ class actor {
   std::uint64_t below(std::uint64_t limit) { return random_() % limit; }
 
   void step() {
-    switch (below(14)) {
+    switch (below(15)) {
       case 0:
         return compute(below(20'000));
       case 1:
@@ -93,14 +164,11 @@ class actor {
         return allocate();
       case 12:
         return fail();
+      case 13:
+        return coroutines();
       default:
         return kernel_things();
     }
-  }
-
-  // Without a call of the runtime, for about this many microseconds.
-  static void compute(std::uint64_t microseconds) {
-    for (std::uint64_t i = 0; i < microseconds * 500; ++i) asm volatile("" ::: "memory");
   }
 
   void through_the_buffer() {
@@ -193,6 +261,13 @@ class actor {
     }
   }
 
+  void coroutines() {
+    const std::uint64_t count = below(8);
+    rt::chan<long> results(count);
+    for (std::uint64_t i = 0; i < count; ++i) rt::go(root(world_, random_(), results));
+    for (std::uint64_t i = 0; i < count; ++i) EXPECT_GE(results.recv().value_or(0), 1);
+  }
+
   void kernel_things() {
     switch (below(4)) {
       case 0: {
@@ -260,6 +335,7 @@ TEST(soak, everything_at_once_balances) {
         EXPECT_EQ(all.under_mutex, all.mutex_rounds.load());
         EXPECT_EQ(all.armed, all.fired + all.stopped_in_time);
         EXPECT_EQ(all.thrown, all.caught);
+        EXPECT_TRUE(rt_test::eventually([&] { return all.coroutines_begun == all.coroutines_ended; }));
         EXPECT_TRUE(rt_test::eventually([] {
           rt::runtime_stats now = rt::read_stats();
           return now.green_threads == 1 && now.blocking == 0 && now.threads_frozen == 0 && now.runnable == 0;
