@@ -311,7 +311,7 @@ void plugin_replacement::commit() {
     }
     if (where == nullptr || where->pid() != one.host) continue;
     where->unload_version(request_.plugin, one.former_version.number,
-                          [this, alive = alive_, &one, done](bool good, const std::string& problem) {
+                          [alive = alive_, &one, done](bool good, const std::string& problem) {
                             if (!*alive) return;
                             one.unloaded = good;
                             one.kept_because = problem;
