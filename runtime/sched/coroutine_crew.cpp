@@ -138,7 +138,7 @@ void coroutine_crew::make_ready(coroutine_record& one) noexcept {
   {
     os::spin_guard guard(lock_);
     enqueue(one);
-    to_wake = idle_one();
+    to_wake = idle_one_unless_awake();
   }
   // The crew may be gone from here on; a descriptor stays in memory.
   if (to_wake != nullptr) unpark(*to_wake);
@@ -211,7 +211,7 @@ coroutine_crew::taken coroutine_crew::take(green_thread& self) noexcept {
         first_ = one->link;
         const bool is_last_looking = --looking_ == 0;
         if (is_last_looking) ++looking_;
-        return {one, is_last_looking};
+        return {one, is_last_looking, first_ != nullptr ? idle_one_unless_awake() : nullptr};
       }
       if (alive_ == 0 || idle_count_ == most_idle) {
         --looking_;
@@ -234,6 +234,7 @@ void coroutine_crew::carry() noexcept {
   while (true) {
     taken next = take(self);
     if (next.one == nullptr) return;
+    if (next.to_wake != nullptr) unpark(*next.to_wake);
     if (next.carrier_is_due) {
       try {
         start_carrier();

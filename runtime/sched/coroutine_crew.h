@@ -14,8 +14,9 @@
 //   1 `looking_` counts the carriers that are on their way to take(), or idle in it. Whoever takes a coroutine up and
 //     finds that nobody else is looking starts one more carrier first. So a coroutine that keeps its carrier, by
 //     blocking or by computing, keeps no other one from running; only when the system has no stack for one more it may.
-//   2 Who puts a coroutine into the queue and finds an idle carrier wakes it. If there is none, then one of 1 has yet
-//     to look at the queue.
+//   2 Who puts a coroutine into the queue wakes an idle carrier, unless one that is awake has yet to look at the queue.
+//     Who takes a coroutine up and leaves others in the queue does so, too. So a burst wakes one after the other as far
+//     as they find something, and not one for each coroutine.
 //   3 A wake starts nothing and allocates nothing: it may come from anybody.
 //   4 Carriers are there while coroutines are (`alive_`), and leave with the last one: a task without coroutines has no
 //     green thread for them, and nothing to end.
@@ -74,6 +75,7 @@ class coroutine_crew {
   struct taken {
     coroutine_record* one = nullptr;  // null: the carrier is to leave
     bool carrier_is_due = false;      // invariant 1
+    green_thread* to_wake = nullptr;  // invariant 2
   };
 
   void carry() noexcept;
@@ -88,6 +90,9 @@ class coroutine_crew {
   void take_off(idle_carrier& one) noexcept RT_REQUIRES(lock_);
   void enqueue(coroutine_record& one) noexcept RT_REQUIRES(lock_);
   green_thread* idle_one() noexcept RT_REQUIRES(lock_);
+  green_thread* idle_one_unless_awake() noexcept RT_REQUIRES(lock_) {
+    return looking_ == idle_count_ ? idle_one() : nullptr;
+  }
 
   group& group_;
   os::spin_lock lock_{os::lock_rank::coroutines};
