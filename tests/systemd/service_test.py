@@ -146,6 +146,25 @@ class ServiceTest(MachineTest):
         script = "exec 3<>/dev/tcp/127.0.0.1/8080; cat <&3"
         self.assertEqual(self.machine.run("timeout", str(PATIENCE), "bash", "-c", script).stdout, "Hello from server\n")
 
+    def test_the_commands_of_the_operators_guide(self):
+        """Those that docs/operations.md names, on the package as it is installed; each says what it should."""
+        plugin = self.machine.out("sh", "-c", "find /usr/lib -name stress.so")
+        for command, said in (
+                ("status", "ready"), ("task run --keep --name s1 stress run --param duration=10m", "s1"),
+                ("ps", "s1 +.*running"), ("top --batch --frames 1", "s1"), ("events", "task s1 runs"),
+                ("task inspect s1", "stress"), ("stacks", "goroutine"), ("stacks --task s1", "goroutine"),
+                ("gc run", ".*"), ("gc stats", "default"), ("gc percent 50", "set in default"), ("gc limit 512MiB", "set in"),
+                ("heap stats", "s1"), ("heap profile s1 --file /run/heap.pb.gz", ".*"), ("plugin ls", "stress"),
+                (f"plugin check {plugin}", "stress"), ("sandbox inspect default", "seccomp"), ("task stop s1", ".*"),
+                ("task start --keep s1", ".*"), ("task stop s1 --now", ".*"), ("config reload --wait", ".*"),
+                ("sandbox restart default", ".*"), ("task run stress run --param duration=1s --wait", ".*"),
+                ("sandbox learn default --seconds 1", "granted"), ("completion bash", "complete"), ("--help", "Usage")):
+            with self.subTest(command):
+                done = self.rtctl(*command.split(), check=False)
+                self.assertEqual(done.returncode, 0, done.stdout)
+                self.assertRegex(done.stdout, said)
+        self.machine.run("test", "-s", "/run/heap.pb.gz")
+
     # ---- reload ----
 
     def test_reload_waits_and_a_bad_file_changes_nothing(self):
