@@ -14,8 +14,8 @@
 // Only the green thread itself writes its list. It may be interrupted at any instruction and be looked at then, with
 // the world stopped: a frame is complete before the list begins with it.
 //
-// Rejected: frames in memory of their own, as stacks have it, scanned at the end of marking (a million of them would be
-// a pause of a tenth of a second) or by a claim for each (a second protocol beside that of park_word.h, for what the
+// Rejected: frames in memory of their own, as stacks have it, scanned at the end of marking (a pause that grows with
+// their number) or by a claim for each (a second protocol beside that of park_word.h, for what the
 // heap's marking does already); a write barrier in coroutines (nobody but the compiler sees its stores).
 #pragma once
 
